@@ -1,0 +1,66 @@
+# `make` alone shows what there is.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test test-unit lint format bench migrate lock clean distclean
+
+# Set it to choose the interpreter: make setup PYTHON=/path/to/python3.12
+PYTHON ?=
+BIN := .venv/bin
+# What a shell may carry from elsewhere and what would put packages or imports in the wrong place.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV CONDA_PREFIX
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIREMENT PIP_NO_BINARY PIP_ONLY_BINARY
+unexport UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT UV_CONSTRAINT UV_NO_BINARY
+# Parts of Airflow are started by their bare name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+SPELLED := $(wildcard README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs dags plugins include scripts tests .ci \
+	Makefile pyproject.toml docker-compose.yaml Dockerfile .env.example)
+PYTHONS := $(wildcard dags plugins include scripts tests)
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## make .venv with everything pinned (uv where it is there, pip otherwise)
+	@PYTHON='$(PYTHON)' sh scripts/setup.sh
+
+demo: setup ## the main job from nothing: Postgres, simulator, sign-in, one run of the DAG, the funnel
+	@$(BIN)/python -m scripts.local_stack demo
+
+up: setup ## Airflow with its UI, the DAGs unpaused; Ctrl-C stops all of it
+	@$(BIN)/python -m scripts.local_stack up
+
+# One pytest session, so that one line at the end tells the whole; the unit tests come first in it.
+test: setup ## all tests, unit tests first
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(wildcard tests/unit) tests $(ARGS)
+
+test-unit: setup ## the unit tests alone: seconds
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+lint: setup ## formatter, linter, types, SQL, spelling, and the lock against the pins
+	@$(BIN)/ruff format --check $(PYTHONS)
+	@$(BIN)/ruff check $(PYTHONS)
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 include/sql
+	@$(BIN)/codespell $(SPELLED)
+	@$(BIN)/python scripts/check_lock.py
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck .ci/run scripts/*.sh; fi
+
+format: setup ## format Python and SQL, and repair what the linters can repair
+	@$(BIN)/ruff check --fix --exit-zero --quiet $(PYTHONS)
+	@$(BIN)/ruff format $(PYTHONS)
+	-@$(BIN)/sqlfluff fix --disable-progress-bar include/sql
+
+bench: setup ## the performance table
+	@$(BIN)/python tests/bench/bench.py $(ARGS)
+
+migrate: setup ## bring the warehouse to the newest revision
+	@$(BIN)/alembic upgrade head
+
+lock: setup ## resolve the pins anew: requirements.lock and requirements-dev.lock
+	@sh scripts/lock.sh
+
+clean: ## remove what the commands wrote, but for .venv
+	@rm -rf .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name .venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## the same and .venv
+	@rm -rf .venv plugins/*.egg-info
