@@ -1,0 +1,62 @@
+-- What: takes the writer's lock and finds the run's eligible and closed rows that are new or differ from the table.
+-- Why twice is safe: it writes the temporary table `pending` only, which ends with the transaction.
+
+select pg_advisory_xact_lock(hashtextextended('partner_center_referrals', 0));
+
+-- Narrow rows first: which of them are new, and which may differ from what is stored.
+create temporary table pending on commit drop as
+select
+    staged.row_no,
+    staged.referral_id,
+    stored.referral_id is null as is_new,
+    coalesce(
+        (stored.domain, stored.domain_source, stored.domain_missing_reason, stored.domain_candidates)
+        is distinct from
+        (derived.domain, derived.domain_source, derived.domain_missing_reason, derived.domain_candidates)
+        or stored.mapping_version <> %(mapping_version)s,
+        false
+    ) as derived_differs
+from partner_center_staged as staged
+inner join partner_center_staged_domains as derived
+    on derived.run_id = %(run_id)s and staged.row_no = derived.row_no
+left join partner_center_referrals as stored on staged.referral_id = stored.referral_id
+where
+    staged.run_id = %(run_id)s
+    and staged.outcome in ('eligible', 'closed')
+    and (
+        stored.referral_id is null
+        or (
+            coalesce(staged.updated_at >= stored.updated_at, true)
+            and (
+                staged.content_hash <> stored.content_hash
+                or (stored.domain, stored.domain_source, stored.domain_missing_reason, stored.domain_candidates)
+                is distinct from
+                (derived.domain, derived.domain_source, derived.domain_missing_reason, derived.domain_candidates)
+                or stored.mapping_version <> %(mapping_version)s
+            )
+        )
+    );
+
+analyze pending;
+
+-- The same JSON in another spelling (order of keys, spaces) is no change: the staged row takes the stored hash.
+update partner_center_staged
+set content_hash = stored.content_hash
+from pending
+inner join partner_center_referrals as stored on pending.referral_id = stored.referral_id
+inner join partner_center_staged_payloads as staged_payload
+    on staged_payload.run_id = %(run_id)s and pending.row_no = staged_payload.row_no
+where
+    partner_center_staged.run_id = %(run_id)s
+    and partner_center_staged.row_no = pending.row_no
+    and partner_center_staged.content_hash <> stored.content_hash
+    and staged_payload.payload = stored.raw_data;
+
+delete from pending
+using partner_center_staged as staged, partner_center_referrals as stored
+where
+    not pending.derived_differs
+    and staged.run_id = %(run_id)s
+    and pending.row_no = staged.row_no
+    and pending.referral_id = stored.referral_id
+    and staged.content_hash = stored.content_hash;

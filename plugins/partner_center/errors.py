@@ -1,0 +1,85 @@
+"""Errors by what follows from them: the retry policy and the one skip branch on the class, never on a text."""
+
+from __future__ import annotations
+
+HOW_TO_SIGN_IN = (
+    "Sign in: run `python scripts/partner_center_device_code_flow.py` on the Airflow machine, or trigger the DAG "
+    "partner_center_sign_in and follow its log; then clear acquire_token or wait for the next run."
+)
+
+
+class PartnerCenterError(Exception):
+    """Root of all errors of this package: the run fails at once, a retry would not help."""
+
+
+class ConfigurationError(PartnerCenterError):
+    """A setting, connection or Variable is wrong or missing; a person has to change it."""
+
+
+class SignInRequired(PartnerCenterError):
+    """Nobody is signed in any more: a person has to sign in (again).
+
+    Args:
+        reason: one of the reason codes of ``login.py``, such as ``not_signed_in`` or ``mfa_required``.
+        message: what happened, what it means, what to do next.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{message} [{reason}]")
+        self.reason = reason
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[SignInRequired], tuple[str, str]]:
+        return type(self), (self.reason, self.message)
+
+
+class AccessDenied(PartnerCenterError):
+    """The account is signed in but may not read referrals (HTTP 403)."""
+
+
+class RequestRefused(PartnerCenterError):
+    """The API refused the request itself; the same request would be refused again.
+
+    Args:
+        status: HTTP status.
+        message: what happened, what it means, what to do next.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[RequestRefused], tuple[int, str]]:
+        return type(self), (self.status, str(self))
+
+
+class UnsafeNextLink(PartnerCenterError):
+    """A next link leads to another host, or repeats: following it could leak the token or never end."""
+
+
+class PageLimitReached(PartnerCenterError):
+    """``max_pages`` was reached while the API had more."""
+
+
+class SchemaBehind(ConfigurationError):
+    """The warehouse's schema is older than the code, and bringing it up to date is switched off."""
+
+
+class CountMismatch(PartnerCenterError):
+    """The run's accounts do not add up, or eligible referrals are missing from the table."""
+
+
+class ApiUnavailable(PartnerCenterError):
+    """The login or the API could not be reached, throttled, or answered garbage: worth another try.
+
+    Args:
+        message: what happened, what it means, what to do next.
+        retry_after: seconds that the service asked to wait, when it did.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type[ApiUnavailable], tuple[str, float | None]]:
+        return type(self), (str(self), self.retry_after)

@@ -1,0 +1,105 @@
+"""The row of a run in ``partner_center_sync_runs``."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from partner_center import warehouse
+from partner_center.errors import PartnerCenterError
+from partner_center.redaction import redact
+
+log = logging.getLogger(__name__)
+
+_OPEN = """
+insert into partner_center_sync_runs (run_id, mode, direction, statuses, dry_run, state)
+values (%(run_id)s, %(mode)s, %(direction)s, %(statuses)s, %(dry_run)s, 'running')
+on conflict (run_id) do update set state = 'running', finished_at = null, reason = null
+"""
+_CLOSE = """
+update partner_center_sync_runs
+set finished_at = now(), state = %(state)s, reason = %(reason)s,
+    fetched = %(fetched)s, duplicates = %(duplicates)s, quarantined = %(quarantined)s, eligible = %(eligible)s,
+    skipped = %(skipped)s, closed = %(closed)s, with_domain = %(with_domain)s, without_domain = %(without_domain)s,
+    inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s, persisted = %(persisted)s
+where run_id = %(run_id)s
+"""
+_FAIL = """
+update partner_center_sync_runs set finished_at = now(), state = 'failed', reason = %s where run_id = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a run was asked for: the DAG's params."""
+
+    run_id: str
+    direction: str
+    statuses: tuple[str, ...]
+    max_pages: int | None
+    dry_run: bool
+
+    @property
+    def mode(self) -> str:
+        """What the run really does; without a watermark, every read is a full one."""
+        return "full"
+
+    @classmethod
+    def from_params(cls, run_id: str, params: Mapping[str, Any]) -> RunRequest:
+        """Take over the validated params of a DAG run."""
+        return cls(
+            run_id=run_id,
+            direction=params["direction"],
+            statuses=tuple(params["statuses"]),
+            max_pages=params["max_pages"],
+            dry_run=params["dry_run"],
+        )
+
+
+def open_run(request: RunRequest) -> None:
+    """Write the run's row, or open it again."""
+    with warehouse.connect() as connection:
+        connection.execute(
+            _OPEN,
+            {
+                "run_id": request.run_id,
+                "mode": request.mode,
+                "direction": request.direction,
+                "statuses": list(request.statuses),
+                "dry_run": request.dry_run,
+            },
+        )
+
+
+def close_run(run_id: str, state: str, reason: str | None, counts: Mapping[str, Any]) -> None:
+    """Write the run's end and its counts."""
+    values = {
+        **counts,
+        "skipped": Jsonb(counts["skipped"]),
+        "run_id": run_id,
+        "state": state,
+        "reason": reason,
+    }
+    with warehouse.connect() as connection:
+        connection.execute(_CLOSE, values)
+
+
+@contextlib.contextmanager
+def failures_recorded(run_id: str) -> Iterator[None]:
+    """Keep the reason of a failing task in the run's row; the error itself goes on its way."""
+    try:
+        yield
+    except Exception as err:
+        known = isinstance(err, PartnerCenterError)
+        reason = redact(str(err)) if known else f"Unexpected {type(err).__name__}; the task's log tells more."
+        try:
+            with warehouse.connect() as connection:
+                connection.execute(_FAIL, (reason[:2000], run_id))
+        except PartnerCenterError as second:
+            log.warning("The failure could not be noted in partner_center_sync_runs: %s", second)
+        raise

@@ -1,0 +1,73 @@
+"""What Airflow shows of the connection type fits Airflow's own schema, the hook and the settings."""
+
+import dataclasses
+import json
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from partner_center.provider import get_provider_info
+from partner_center.settings import Settings
+
+INFO = get_provider_info()
+(CONNECTION,) = INFO["connection-types"]
+
+
+def airflow_schema():
+    folder = Path(next(iter(find_spec("airflow").submodule_search_locations)))
+    return json.loads((folder / "provider_info.schema.json").read_text())
+
+
+def test_the_description_fits_airflows_schema():
+    jsonschema.validate(INFO, airflow_schema())
+
+
+def test_the_description_is_json():
+    assert json.loads(json.dumps(INFO)) == INFO
+
+
+def test_the_installed_distribution_names_the_description():
+    (found,) = [
+        each for each in entry_points(group="apache_airflow_provider") if each.module.startswith("partner_center")
+    ]
+    assert found.value == "partner_center.provider:get_provider_info"
+    # Airflow leaves out a provider whose name is not that of its distribution.
+    assert found.dist.name == INFO["package-name"]
+
+
+def test_the_form_has_every_field_of_the_contract():
+    assert list(CONNECTION["conn-fields"]) == [
+        "tenant_id",
+        "client_id",
+        "scope",
+        "authority",
+        "instance_discovery",
+        "api_version",
+        "verify",
+    ]
+
+
+def test_every_field_of_the_form_is_a_setting():
+    assert set(CONNECTION["conn-fields"]) == {field.name for field in dataclasses.fields(Settings)} - {"api_url"}
+
+
+@pytest.mark.parametrize("name", CONNECTION["conn-fields"])
+def test_every_field_may_stay_empty_and_is_explained(name):
+    field = CONNECTION["conn-fields"][name]
+    assert "null" in field["schema"]["type"]
+    assert field["label"]
+    assert field["description"].endswith((".", ".default", "v1.0", "<tenant id>"))
+
+
+def test_a_connection_has_no_secret_to_type_in():
+    hidden = CONNECTION["ui-field-behaviour"]["hidden-fields"]
+    assert {"login", "password"} <= set(hidden)
+    assert "host" not in hidden
+
+
+def test_the_hook_class_is_named_once():
+    assert INFO["hook-class-names"] == [CONNECTION["hook-class-name"]] == ["partner_center.hook.PartnerCenterHook"]
+    assert CONNECTION["connection-type"] == "partner_center"

@@ -1,0 +1,132 @@
+"""The accounts: both equations, and every eligible referral in the table."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from partner_center import report
+from partner_center.errors import CountMismatch
+
+GOOD = {
+    "fetched": 250,
+    "duplicates": 3,
+    "quarantined": 2,
+    "eligible": 80,
+    "skipped": {"direction": 60, "status": 100},
+    "closed": 5,
+    "with_domain": 38,
+    "without_domain": 42,
+    "inserted": 70,
+    "updated": 6,
+    "unchanged": 9,
+    "persisted": 80,
+}
+GENERATED = ("duplicates", "quarantined", "closed", "with_domain", "without_domain")
+COUNT = st.integers(0, 10**6)
+
+
+def refusal(counts):
+    with pytest.raises(CountMismatch) as caught:
+        report.check(counts)
+    return str(caught.value)
+
+
+def persisted_refusal(*arguments):
+    with pytest.raises(CountMismatch) as caught:
+        report.check_persisted(*arguments)
+    return str(caught.value)
+
+
+def test_accounts_that_add_up_pass():
+    report.check(GOOD)
+    report.check(GOOD | {"skipped": {}, "fetched": 90})
+
+
+@pytest.mark.parametrize("name", ["fetched", "duplicates", "quarantined", "closed"])
+@pytest.mark.parametrize("off", [-1, 1])
+def test_one_row_too_many_or_too_few_is_told_with_both_sides(name, off):
+    counts = GOOD | {name: GOOD[name] + off}
+    message = refusal(counts)
+    assert f"fetched {counts['fetched']}" in message
+    assert f"{name} {counts[name]}" in message
+    assert "clear fetch_pages" in message.lower()
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+def test_a_skipped_row_too_many_or_too_few_is_told(off):
+    assert f"skipped {160 + off}" in refusal(GOOD | {"skipped": {"direction": 60, "status": 100 + off}})
+
+
+@pytest.mark.parametrize("name", ["with_domain", "without_domain"])
+@pytest.mark.parametrize("off", [-1, 1])
+def test_domains_that_do_not_add_up_are_told_with_both_sides(name, off):
+    message = refusal(GOOD | {name: GOOD[name] + off})
+    assert "eligible 80" in message
+    assert str(GOOD[name] + off) in message
+    assert "clear extract_domains" in message.lower()
+
+
+@given(
+    st.fixed_dictionaries(dict.fromkeys(GENERATED, COUNT)),
+    st.dictionaries(st.sampled_from(["direction", "status", "other"]), COUNT),
+    st.integers(-3, 3),
+    st.integers(-3, 3),
+)
+def test_exactly_the_accounts_that_add_up_pass(counts, skipped, lost, undecided):
+    eligible = counts["with_domain"] + counts["without_domain"] + undecided
+    fetched = counts["duplicates"] + counts["quarantined"] + counts["closed"] + eligible + sum(skipped.values()) + lost
+    counts |= {"eligible": eligible, "skipped": skipped, "fetched": fetched}
+    if lost or undecided:
+        refusal(counts)
+    else:
+        report.check(counts)
+
+
+@pytest.mark.parametrize("eligible", [0, 1, 88])
+def test_all_eligible_in_the_table_passes(eligible):
+    report.check_persisted(eligible, eligible, 0, [])
+
+
+def test_missing_referrals_are_counted_and_named():
+    message = persisted_refusal(88, 85, 3, ["id-a", "id-b", "id-c"])
+    assert "3 of 88" in message
+    assert "id-a, id-b, id-c" in message
+    assert "and more" not in message
+
+
+def test_at_most_twenty_are_named():
+    ids = [f"id-{number:02d}" for number in range(25)]
+    message = persisted_refusal(88, 63, 25, ids)
+    assert re.findall(r"id-\d\d", message) == ids[:20]
+    assert "25 of 88" in message
+    assert "and more" in message
+
+
+def test_twenty_missing_are_all():
+    message = persisted_refusal(88, 68, 20, [f"id-{number:02d}" for number in range(20)])
+    assert "id-19" in message
+    assert "and more" not in message
+
+
+def test_staged_rows_that_are_gone_are_missing_too():
+    assert "80 of 80" in persisted_refusal(80, 0, 0, [])
+    assert "staged rows are gone" in persisted_refusal(80, 0, 0, [])
+
+
+def test_more_persisted_than_eligible_is_no_success():
+    persisted_refusal(80, 81, 0, [])
+
+
+def test_the_funnel_names_every_count():
+    line = report.funnel(GOOD)
+    assert "\n" not in line
+    for name in ("fetched", "duplicates", "quarantined", "eligible", "closed", "persisted", "inserted", "updated"):
+        assert f"{name} {GOOD[name]}" in line
+    assert "direction 60, status 100" in line
+    assert "with a domain 38, without 42" in line
+
+
+def test_the_funnel_without_skipped_rows_says_none():
+    assert "skipped: none" in report.funnel(GOOD | {"skipped": {}})
