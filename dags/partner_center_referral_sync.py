@@ -1,0 +1,167 @@
+"""
+### Partner Center referral sync
+
+Brings every referral of Microsoft Partner Center into the table `partner_center_referrals` of the connection
+`partner_center_db`, every 10 minutes.
+
+`acquire_token` > `fetch_pages` > `filter_referrals` > `extract_domains` > `load_referrals` > `verify_counts`
+
+What is eligible (direction and status as asked) is stored, with or without a domain; what cannot be stored goes to
+`partner_center_quarantine` with its reason; every row that the API sent stands in one of the counts, and the run fails
+when an eligible referral is missing from the table.
+
+**Start by hand**: *Trigger*, and change the form where needed. **Switch off** (this is the rollback): set the Variable
+`partner_center_enabled` to `false`; nothing is called any more, what is stored stays.
+**Clear and re-run**: any task, alone or with what follows, at any time: no row is doubled, none goes back in time.
+
+#### Triage notes
+
+| what you see | what it means | what to do |
+|---|---|---|
+| `acquire_token` skipped, "switched off" | the flag is off | set `partner_center_enabled` to `true` |
+| `acquire_token` skipped, `sign_in_required` | nobody is signed in, or the sign-in ended | sign in as the log says |
+| `acquire_token` failed | login unreachable, or a setting is wrong | the log says which; clear it afterwards |
+| `fetch_pages` failed | API down (it was retried), 401, 403, `max_pages` | do as the log says; clear with downstream |
+| `filter_referrals`, `extract_domains`, `load_referrals` failed | warehouse refused or away | mend it, clear it |
+| `verify_counts` failed | **eligible referrals are missing**, or rows were lost | the log names them and what to do |
+
+The counts of a run stand in its log (last line of `verify_counts`), in XCom, and in `partner_center_sync_runs`.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pendulum
+from airflow.sdk import Param, dag, task
+
+from partner_center.operators import LoadReferralsOperator, SqlCountsOperator
+from partner_center.retry_policy import RetryWhatMayPass
+
+INCLUDE = Path(__file__).resolve().parents[1] / "include"
+
+# Raise it when the mapping in load_30_write_referrals.sql changes: the next full read then writes every row anew.
+MAPPING_VERSION = 1
+
+
+# Each status that Partner Center documents, in any case: a misspelled one would find nothing, in silence.
+STATUSES = ["New", "Active", "Closed", "None"]
+STATUS_PATTERN = "|".join("".join(f"[{letter.upper()}{letter.lower()}]" for letter in status) for status in STATUSES)
+
+
+def _interval() -> timedelta:
+    text = os.environ.get("HUNTER_PARTNER_CENTER_SYNC_INTERVAL") or "600"
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"HUNTER_PARTNER_CENTER_SYNC_INTERVAL is {text!r}. Set it to whole seconds, such as 600.")
+    return timedelta(seconds=int(text))
+
+
+def _request(context: dict[str, Any]) -> Any:
+    from partner_center.runs import RunRequest
+
+    return RunRequest.from_params(context["run_id"], context["params"])
+
+
+@dag(
+    dag_id="partner_center_referral_sync",
+    dag_display_name="Partner Center referral sync",
+    doc_md=__doc__,
+    schedule=_interval(),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=2),
+    template_searchpath=[str(INCLUDE / "sql" / "sync")],
+    tags=["partner-center", "sync"],
+    default_args={
+        "owner": "sales-operations",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_policy": RetryWhatMayPass(),
+        "execution_timeout": timedelta(minutes=30),
+    },
+    params={
+        "mode": Param(
+            "incremental",
+            type="string",
+            enum=["incremental", "full"],
+            description_md="Both read everything for now: there is no watermark yet.",
+        ),
+        "direction": Param("Incoming", type="string", enum=["Incoming", "Outgoing", "any"]),
+        "statuses": Param(
+            ["New", "Active"],
+            type="array",
+            items={"type": "string", "pattern": f"^(?:{STATUS_PATTERN})$"},
+            examples=STATUSES,
+            minItems=1,
+            uniqueItems=True,
+            description_md="A referral with another status is skipped, unless it is in the table already.",
+        ),
+        "max_pages": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            description_md="Empty: no limit. Where the API has more, the run fails: nothing is cut in silence.",
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            description_md="Writes nothing to the referrals; the counts tell what would happen.",
+        ),
+    },
+)
+def partner_center_referral_sync() -> None:
+    """Wire the six tasks."""
+
+    @task(doc_md="Checks the flag and that somebody is signed in. Skipped: read the reason in the log.")
+    def acquire_token() -> dict[str, Any]:
+        from partner_center import steps
+
+        return steps.acquire_token()
+
+    @task(doc_md="Brings the schema up to date and reads every page into the run's staging tables.")
+    def fetch_pages(**context: Any) -> dict[str, Any]:
+        from partner_center import steps
+
+        return steps.fetch_pages(_request(context), INCLUDE / "migrations")
+
+    filter_referrals = SqlCountsOperator(
+        task_id="filter_referrals",
+        doc_md="Decides each row's outcome: duplicate, eligible, closed or skipped. The SQL is in the rendered view.",
+        sql="filter_referrals.sql",
+        parameters={
+            "run_id": "{{ run_id }}",
+            "direction": "{{ params.direction }}",
+            "statuses": "{{ params.statuses | tojson }}",
+        },
+    )
+
+    @task(doc_md="Finds the customer's domain. A referral without one is loaded like any other.")
+    def extract_domains(**context: Any) -> dict[str, Any]:
+        from partner_center import steps
+
+        return steps.extract_domains(context["run_id"])
+
+    load_referrals = LoadReferralsOperator(
+        task_id="load_referrals",
+        doc_md="Writes what is new or changed, and its history, in one transaction. The SQL is in the rendered view.",
+        parameters={
+            "run_id": "{{ run_id }}",
+            "dry_run": "{{ params.dry_run }}",
+            "mapping_version": MAPPING_VERSION,
+        },
+    )
+
+    @task(doc_md="Reads back what was stored and fails, naming the ids, when an eligible referral is missing.")
+    def verify_counts(**context: Any) -> dict[str, Any]:
+        from partner_center import steps
+
+        return steps.verify_counts(_request(context), context["ti"], INCLUDE / "sql" / "sync")
+
+    (acquire_token() >> fetch_pages() >> filter_referrals >> extract_domains() >> load_referrals >> verify_counts())
+
+
+partner_center_referral_sync()
