@@ -111,7 +111,9 @@ def verify_counts(request: RunRequest, xcom: Any, sql: Path) -> Counts:
     """
     counts: Counts = {"mode": request.mode}
     for task_id in ("fetch_pages", "filter_referrals", "extract_domains", "load_referrals"):
-        upstream: Mapping[str, Any] = xcom.xcom_pull(task_ids=task_id)
+        upstream: Mapping[str, Any] | None = xcom.xcom_pull(task_ids=task_id)
+        if upstream is None:
+            raise CountMismatch(f"{task_id} left no counts, so nothing can be verified. Clear it with what follows.")
         counts |= {name: value for name, value in upstream.items() if name in COUNTED}
     statement = (sql / "verify_counts.sql").read_text(encoding="utf-8")
     with warehouse.connect() as connection:

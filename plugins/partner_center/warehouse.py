@@ -109,17 +109,24 @@ def ensure_schema(migrations: Path, *, auto_migrate: bool) -> None:
 
     Raises:
         SchemaBehind: the schema is behind and `auto_migrate` is off.
+        ConfigurationError: the schema is of newer code than this.
     """
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(migrations))
-    head = ScriptDirectory.from_config(config).get_current_head()
+    scripts = ScriptDirectory.from_config(config)
+    head = scripts.get_current_head()
     with connect() as connection:
         current = _revision(connection)
     if current == head:
         return
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise ConfigurationError(
+            f"The warehouse's schema is at revision {current}, which this code does not know: newer code brought it "
+            "there. Deploy that code again, or go back with its own: alembic downgrade."
+        )
     if not auto_migrate:
         raise SchemaBehind(
             f"The warehouse's schema is at revision {current or 'none'}, this code needs {head}, and "
@@ -142,11 +149,16 @@ def engine() -> Any:
 
 def _upgrade(config: Any) -> None:
     from alembic import command
+    from sqlalchemy.exc import DBAPIError
 
-    with translated_errors(), engine().begin() as connection:
-        connection.connection.cursor().execute(MIGRATION_LOCK)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    with translated_errors():
+        try:
+            with engine().begin() as connection:
+                connection.connection.cursor().execute(MIGRATION_LOCK)
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except DBAPIError as err:
+            raise (err.orig or err) from None
 
 
 def _revision(connection: psycopg.Connection[Any]) -> str | None:

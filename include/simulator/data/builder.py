@@ -117,7 +117,7 @@ def referral(  # noqa: PLR0913 - what a data set varies
     return {
         "id": own,
         "engagementId": engagement,
-        "name": f"{customer['name']}: {deal['requirements']['products'][0]['id']}",
+        "name": f"{deal['requirements']['products'][0]['id']} for {customer['name']}",
         "organizationId": OWN_ORGANIZATION,
         "organizationName": ORGANIZATIONS[OWN_ORGANIZATION],
         "externalReferenceId": "",
