@@ -26,9 +26,11 @@ def by_device_code(show: Callable[[str], None]) -> AccessToken:
         SignInRequired: the person declined, or the code ended.
         ApiUnavailable, ConfigurationError: as `TokenSource.start_device_flow`.
     """
+    store = VariableStore()
+    store.surely_absent()  # raises where nothing could be kept, before a person takes the trouble
     hook = PartnerCenterHook()
     flow = hook.tokens.start_device_flow()
     for line in instructions(flow):
         show(line)
     hook.tokens.finish_device_flow(flow)
-    return TokenSource(hook.settings, StoredTokenCache(VariableStore())).current()
+    return TokenSource(hook.settings, StoredTokenCache(store)).current()

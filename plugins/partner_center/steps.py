@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from partner_center import airflow_store, report, runs, warehouse
 from partner_center.errors import ConfigurationError, CountMismatch, SignInRequired
@@ -31,10 +31,8 @@ def acquire_token() -> Counts:
     Raises:
         AirflowSkipException: the flag is off, or a person has to sign in. The reason says how.
     """
-    from airflow.sdk.exceptions import AirflowSkipException
-
     if not airflow_store.sync_enabled():
-        raise AirflowSkipException(
+        _skip(
             f"The sync is switched off: no call was made. To switch it on, set the Variable {ENABLED_VARIABLE} to true "
             "(Admin > Variables)."
         )
@@ -43,9 +41,17 @@ def acquire_token() -> Counts:
     try:
         token = PartnerCenterHook().tokens.current()
     except SignInRequired as err:
-        raise AirflowSkipException(f"sign_in_required: {err}") from err
+        _skip(f"sign_in_required: {err}")
     log.info("Signed in as %s; the access token lasts for %d s.", token.account, token.expires_in)
     return {"account": token.account, "expires_in": token.expires_in}
+
+
+def _skip(reason: str) -> NoReturn:
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    # Airflow itself logs that a task was skipped, but not why.
+    log.warning("%s", reason)
+    raise AirflowSkipException(reason)
 
 
 def fetch_pages(request: RunRequest, migrations: Path) -> Counts:

@@ -1,0 +1,221 @@
+"""Fixtures over real parts: PostgreSQL, the simulator over TLS, Airflow in process. Nothing is made before it is asked for.
+
+Importing this file sets the environment (an empty AIRFLOW_HOME for each xdist worker, our DAGs and plugins, SQLite
+metadata) and removes what the shell carries of Airflow, HUNTER_*, libpq and proxies. Import Airflow in fixtures and
+tests only, never at the top of a test file: a unit test then pays for none of it.
+
+- `airflow_home`: Airflow, imported and with a migrated metadata database. Ask for it before you import airflow.
+- `variables`: the same, with no Airflow Variable in it; those that the test made are deleted afterwards.
+- `postgres18`, `postgres15`: a server for the worker; 15 is skipped where the system has none.
+- `warehouse`: an empty database of the test's own on PostgreSQL 18, and the connection `partner_center_db` to it:
+  `.dsn`, `.connect()`, `.rows(sql)`, `.value(sql)`, `.execute(sql)` and more (support/warehouse.py).
+  `make_warehouse(server)` gives one on another server.
+- `simulator`: Partner Center, reset for each test, with the data set `disaster`, and the connection
+  `partner_center_default` to it. `simulator.control` has all the switches: `seed("awkward")`, `faults([...])`,
+  `requests()`, `violations()`, … Its violations are checked at the end of a test; a test that expects one says so by
+  `simulator.control.clear_violations()`.
+- `signed_in`: somebody signed in at the simulator, through the package's own code.
+- `flag_on`: the feature flag.
+- `run_sync`: all of the above; `run_sync({"mode": "full"})` runs the DAG in process and returns a `Run` (state, counts,
+  task_states, xcoms, run_id, log); `run_sync.clear(run, "load_referrals", downstream=True)` clears and runs again.
+- `short_waits`: the pauses between the attempts of one call (partner_center/retrying.py) take no time, by patching the
+  `time` that tenacity.nap sees and nothing else; it is the list of the pauses that were asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import environment
+
+if TYPE_CHECKING:
+    from simulator import Simulator
+
+    from tests.support.postgres import Server
+    from tests.support.runs import Runner, Tee
+    from tests.support.warehouse import Warehouse
+
+HOME = environment.make_home()
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def log_tee() -> Tee:
+    """What Airflow's log goes through, once Airflow is imported."""
+    from tests.support.runs import Tee
+
+    return Tee()
+
+
+@pytest.fixture(scope="session")
+def airflow_home(log_tee: Tee) -> Any:
+    """Airflow over a migrated metadata database; the path of its home."""
+    import warnings
+
+    environment.migrated_metadata(HOME)
+    environment.no_waiting_for_disks()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Airflow and its providers warn of when they are imported
+        import airflow.models
+        import airflow.providers.postgres.hooks.postgres
+        import airflow.sdk.execution_time.supervisor
+    log_tee.install()
+    return HOME
+
+
+@pytest.fixture
+def variables(airflow_home: Any) -> Iterator[None]:
+    """No Variable but those of the test."""
+    _delete_variables()
+    yield
+    _delete_variables()
+
+
+def _delete_variables() -> None:
+    from airflow.models import Variable
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as session:
+        session.execute(delete(Variable))
+
+
+@pytest.fixture(scope="session")
+def postgres18() -> Iterator[Server]:
+    """PostgreSQL 18, from the wheel."""
+    from tests.support import postgres
+
+    yield from _running(postgres.embedded)
+
+
+@pytest.fixture(scope="session")
+def postgres15() -> Iterator[Server]:
+    """PostgreSQL 15, as the system has it."""
+    from tests.support import postgres
+
+    yield from _running(lambda: postgres.system(15))
+
+
+def _running(make: Callable[[], Server]) -> Iterator[Server]:
+    from tests.support.postgres import NoServer
+
+    try:
+        server = make()
+    except NoServer as reason:
+        pytest.skip(str(reason))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def make_warehouse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Server], Warehouse]]:
+    """Give a maker of empty databases; the last one is the connection `partner_center_db`."""
+    from tests.support.warehouse import CONNECTION, Warehouse
+
+    with ExitStack() as made:
+
+        def make(server: Server) -> Warehouse:
+            name = server.make_database()
+            made.callback(server.drop_database, name)
+            warehouse = Warehouse(server.dsn(name))
+            monkeypatch.setenv(CONNECTION, warehouse.connection)
+            return warehouse
+
+        yield make
+
+
+@pytest.fixture
+def warehouse(make_warehouse: Callable[[Server], Warehouse], postgres18: Server) -> Warehouse:
+    """An empty database on PostgreSQL 18, known to Airflow as `partner_center_db`."""
+    return make_warehouse(postgres18)
+
+
+@pytest.fixture(scope="session")
+def running_simulator_of_worker() -> Iterator[Simulator]:
+    """The simulator's process-wide server; use `simulator`."""
+    from simulator import Simulator
+
+    running = Simulator("empty")
+    running.start()
+    yield running
+    # In a thread that nobody has to wait for: it has been seen to hang on a connection that a client kept open.
+    stopping = threading.Thread(target=running.stop, daemon=True)
+    stopping.start()
+    stopping.join(10)
+
+
+@pytest.fixture
+def simulator(running_simulator_of_worker: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """Partner Center with the data set `disaster`, known to Airflow as `partner_center_default`."""
+    simulator = running_simulator_of_worker
+    simulator.control.reset("disaster")
+    monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER_DEFAULT", json.dumps(connection_to(simulator)))
+    yield simulator
+    assert simulator.control.violations() == []
+
+
+def connection_to(simulator: Simulator) -> dict[str, Any]:
+    """Return the Airflow connection that leads to a simulator."""
+    return {
+        "conn_type": "partner_center",
+        "host": simulator.url,
+        "extra": {
+            "tenant_id": simulator.tenant,
+            "client_id": simulator.client_id,
+            "authority": simulator.authority,
+            "instance_discovery": False,
+            "verify": simulator.ca,
+        },
+    }
+
+
+@pytest.fixture
+def signed_in(variables: None, simulator: Simulator) -> None:
+    """A person has signed in: the token cache stands in its Variable."""
+    from tests.support.sign_in import sign_in
+
+    sign_in(simulator)
+
+
+@pytest.fixture
+def flag_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The feature flag, switched on."""
+    monkeypatch.setenv("AIRFLOW_VAR_PARTNER_CENTER_ENABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def sync_runner(airflow_home: Any, log_tee: Tee) -> Runner:
+    """The DAG, ready to run; use `run_sync`, unless flag or sign-in are to be absent."""
+    from tests.support.runs import Runner
+
+    return Runner(environment.ROOT / "dags", log_tee)
+
+
+@pytest.fixture
+def run_sync(
+    sync_runner: Runner, warehouse: Warehouse, simulator: Simulator, signed_in: None, flag_on: None
+) -> Runner:
+    """Run the sync DAG in process, over everything it needs."""
+    return sync_runner
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were asked for between attempts; none was made."""
+    pauses: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=pauses.append))
+    return pauses

@@ -1,0 +1,101 @@
+"""Both DAGs under the real scheduler, workers, triggerer and API server: `dag.test()` allows what they do not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.conftest import connection_to
+from tests.support.commands import contract_environment
+from tests.support.environment import ROOT, migrated_metadata
+from tests.support.standalone import standalone
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SYNC, SIGN_IN = "partner_center_referral_sync", "partner_center_sign_in"
+SQL = ROOT / "include" / "sql" / "sync"
+LOAD = {
+    "find_changes": "load_10_find_changes.sql",
+    "write_history": "load_20_write_history.sql",
+    "write_referrals": "load_30_write_referrals.sql",
+    "count": "load_40_count.sql",
+}
+DISASTER = {
+    "mode": "full",
+    "fetched": 250,
+    "duplicates": 0,
+    "quarantined": 0,
+    "eligible": 88,
+    "skipped": {"status": 162},
+    "closed": 0,
+    "with_domain": 38,
+    "without_domain": 50,
+    "inserted": 88,
+    "updated": 0,
+    "unchanged": 0,
+    "persisted": 88,
+}
+
+
+@pytest.fixture
+def airflow(tmp_path, warehouse, simulator):
+    migrated_metadata(tmp_path)
+    connections = {
+        "partner_center_db": json.loads(warehouse.connection),
+        "partner_center_default": connection_to(simulator),
+    }
+    environment = contract_environment(tmp_path, f"sqlite:///{tmp_path}/airflow.db", connections)
+    with standalone(environment, tmp_path) as running:
+        yield running
+
+
+def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator, warehouse):
+    # The flag is off by default, and off means no call at all.
+    run_id = airflow.trigger(SYNC)
+    assert airflow.wait(SYNC, run_id) == "success"
+    assert {task["state"] for task in airflow.tasks(SYNC, run_id).values()} == {"skipped"}
+    assert simulator.control.requests() == []
+
+    # Switched on without a restart; nobody is signed in.
+    airflow.call("POST", "variables", {"key": "partner_center_enabled", "value": "true"})
+    run_id = airflow.trigger(SYNC)
+    assert airflow.wait(SYNC, run_id) == "success"
+    assert airflow.tasks(SYNC, run_id)["acquire_token"]["state"] == "skipped"
+    assert "sign_in_required" in airflow.log(SYNC, run_id, "acquire_token")
+
+    # Sign-in from the UI alone, waiting in the triggerer.
+    simulator.control.settings(auto_approve=True)
+    states: set[str] = set()
+    run_id = airflow.trigger(SIGN_IN)
+    assert airflow.wait(SIGN_IN, run_id, states) == "success"
+    assert "deferred" in states
+    shown = airflow.log(SIGN_IN, run_id, "sign_in")
+    assert f"Open {simulator.url}/device" in shown
+    assert "Signed in as s***@partner.example" in shown
+
+    # The sync: every row accounted for.
+    run_id = airflow.trigger(SYNC)
+    assert airflow.wait(SYNC, run_id) == "success"
+    assert airflow.counts(SYNC, run_id, "verify_counts") == DISASTER
+    assert warehouse.value("select count(*) from partner_center_referrals") == 88
+    assert "fetched 250" in airflow.log(SYNC, run_id, "verify_counts")
+    rendered = {task_id: task["rendered_fields"] for task_id, task in airflow.tasks(SYNC, run_id).items()}
+    assert rendered["filter_referrals"]["sql"].strip() == (SQL / "filter_referrals.sql").read_text().strip()
+    for field, file in LOAD.items():
+        assert rendered["load_referrals"][field].strip() == (SQL / file).read_text().strip()
+
+    # Cleared with what follows: the same table, the same counts.
+    before = warehouse.versions()
+    body = {"dry_run": False, "dag_run_id": run_id, "task_ids": ["load_referrals"], "include_downstream": True}
+    airflow.call("POST", f"dags/{SYNC}/clearTaskInstances", {**body, "only_failed": False, "reset_dag_runs": True})
+    assert airflow.wait(SYNC, run_id) == "success"
+    assert airflow.tasks(SYNC, run_id)["verify_counts"]["try_number"] == 2
+    assert airflow.counts(SYNC, run_id, "verify_counts") == DISASTER
+    assert warehouse.versions() == before
+
+    # The form of the connection, from the provider's entry point; and nothing failed to import.
+    assert airflow.call("GET", "importErrors")["total_entries"] == 0
+    assert airflow.call("GET", "plugins/importErrors")["total_entries"] == 0
+    providers = airflow.call("GET", "providers?limit=200")["providers"]
+    assert "airflow-provider-partner-center" in {provider["package_name"] for provider in providers}

@@ -1,0 +1,145 @@
+"""All of Airflow as a child: `airflow standalone` with the real scheduler, and its REST API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from tests.support.commands import BIN
+from tests.support.postgres import free_port
+
+START_SECONDS = 150
+RUN_SECONDS = 150
+FINISHED = {"success", "failed", "skipped", "upstream_failed"}
+
+
+class Airflow:
+    """The REST API of a running Airflow, as its administrator."""
+
+    def __init__(self, url: str, password: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False
+        answer = self._session.post(f"{url}/auth/token", json={"username": "admin", "password": password}, timeout=30)
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def __enter__(self) -> Airflow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the API and return its JSON."""
+        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=60)
+        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+        return answer.json()
+
+    def trigger(self, dag: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Unpause a DAG, start a run and return its id."""
+        self.call("PATCH", f"dags/{dag}", {"is_paused": False})
+        body = {"logical_date": None, "conf": dict(conf or {})}
+        return str(self.call("POST", f"dags/{dag}/dagRuns", body)["dag_run_id"])
+
+    def tasks(self, dag: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """Return the task instances of a run by task id."""
+        found = self.call("GET", f"dags/{dag}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return {task["task_id"]: task for task in found}
+
+    def wait(self, dag: str, run_id: str, states: set[str] | None = None) -> str:
+        """Wait for the end of a run and return its state; note the states that its tasks were seen in."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while time.monotonic() < deadline:
+            state = str(self.call("GET", f"dags/{dag}/dagRuns/{run_id}")["state"])
+            if states is not None:
+                states |= {str(task["state"]) for task in self.tasks(dag, run_id).values()}
+            if state in FINISHED:
+                return state
+            time.sleep(0.5)
+        raise AssertionError(f"{run_id} did not end: {self.tasks(dag, run_id)}")
+
+    def counts(self, dag: str, run_id: str, task: str) -> Any:
+        """Return a task's return_value."""
+        path = f"dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/return_value?deserialize=true"
+        return self.call("GET", path)["value"]
+
+    def log(self, dag: str, run_id: str, task: str, attempt: int = 1) -> str:
+        """Return a task's log as text."""
+        content = self.call("GET", f"dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/logs/{attempt}")["content"]
+        return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
+
+
+@contextmanager
+def standalone(environment: Mapping[str, str], home: Path) -> Iterator[Airflow]:
+    """Run Airflow until the end of the block; nothing of it is left then."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    passwords = home / "passwords.json"
+    passwords.write_text(json.dumps({"admin": "only for this test"}), encoding="utf-8")
+    settings = {
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": "only for this test, and long enough",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "only for this test, long enough for sixty-four bytes of an HMAC.",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+    }
+    log = (home / "standalone.log").open("wb")
+    process = subprocess.Popen(
+        [str(BIN / "airflow"), "standalone"],
+        env={**environment, **settings},
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        _wait_until_healthy(url, process, home)
+        with Airflow(url, "only for this test") as airflow:
+            yield airflow
+    finally:
+        _end(process)
+        log.close()
+
+
+def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], home: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    with requests.Session() as session:
+        session.trust_env = False
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                health = session.get(f"{url}/api/v2/monitor/health", timeout=5).json()
+            except (requests.RequestException, ValueError):
+                health = {}
+            if health and all(part["status"] == "healthy" for part in health.values()):
+                return
+            time.sleep(0.5)
+    raise AssertionError(f"Airflow did not start:\n{(home / 'standalone.log').read_text()[-4000:]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process, what it started, and what those started."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    os.killpg(process.pid, signal.SIGINT)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    for each in alive:
+        each.kill()
+    psutil.wait_procs(alive, timeout=10)
+    process.wait(10)
