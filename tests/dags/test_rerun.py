@@ -1,0 +1,88 @@
+"""Clearing and re-running any task, alone or with what follows, ends in the same table as if nothing had happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.runs import TASKS, Run, Runner
+from tests.support.warehouse import Warehouse
+
+
+def changed_account(simulator: Any) -> None:
+    """Close one stored referral and rename another, so that a load has something to update."""
+    rows = [row.value() for row in simulator.control._state.store.rows]
+    first, second = [row for row in rows if row["status"] == "New"][:2]
+    simulator.control.patch(first["id"], {"status": "Closed", "substatus": "Won"})
+    simulator.control.patch(second["id"], {"name": "renamed"})
+
+
+@pytest.fixture
+def succeeded(run_sync: Runner, simulator: Any) -> Run:
+    """A run that updated two rows of a filled table."""
+    assert run_sync().state == "success"
+    changed_account(simulator)
+    run = run_sync()
+    assert (run.state, run.counts["updated"], run.counts["closed"]) == ("success", 2, 1)
+    return run
+
+
+@pytest.mark.parametrize("downstream", [False, True], ids=["alone", "with what follows"])
+@pytest.mark.parametrize("task_id", TASKS)
+def test_of_a_run_that_succeeded(
+    run_sync: Runner, succeeded: Run, warehouse: Warehouse, task_id: str, downstream: bool
+) -> None:
+    rows, history, counts = warehouse.versions(), warehouse.history(), succeeded.counts
+    assert len(history) >= 3  # status, substatus and name
+    again = run_sync.clear(succeeded, task_id, downstream=downstream)
+    assert again.state == "success"
+    assert warehouse.versions() == rows
+    assert warehouse.history() == history
+    assert again.counts == counts
+    assert warehouse.value("select count(*) from partner_center_quarantine") == 0
+
+
+# What stands in a task's way, and in no earlier one's: a table or column of another name.
+AWAY = {
+    "fetch_pages": ("table partner_center_staged_payloads rename to", "partner_center_staged_payloads"),
+    "filter_referrals": ("table partner_center_staged rename column", "outcome"),
+    "extract_domains": ("table partner_center_staged_domains rename column", "link_status"),
+    "load_referrals": ("table partner_center_referral_history rename column", "field"),
+}
+
+
+@pytest.mark.parametrize("task_id", AWAY)
+def test_of_a_run_that_failed_there(
+    run_sync: Runner, simulator: Any, warehouse: Warehouse, short_waits: list[float], task_id: str
+) -> None:
+    assert run_sync().state == "success"
+    changed_account(simulator)
+    what, name = AWAY[task_id]
+    column = what.endswith("column")
+    warehouse.execute(f"alter {what} {name} to away" if column else f"alter {what} away")
+    failed = run_sync()
+    assert failed.failed_in(task_id)
+    assert warehouse.run(failed.run_id)["state"] == "failed"
+    warehouse.execute(f"alter {what} away to {name}" if column else f"alter table away rename to {name}")
+    healed = run_sync.clear(failed, task_id, downstream=True)
+    assert healed.state == "success"
+    assert (healed.counts["updated"], healed.counts["closed"], healed.counts["persisted"]) == (2, 1, 87)
+    assert {field for _, field, _, _ in warehouse.history()} == {"status", "substatus", "name"}
+    assert warehouse.run(failed.run_id)["state"] == "success"
+
+
+def test_a_cleared_old_run_moves_no_newer_row_back(
+    run_sync: Runner, simulator: Any, succeeded: Run, warehouse: Warehouse
+) -> None:
+    rows = [row.value() for row in simulator.control._state.store.rows]
+    changed = next(row for row in rows if row["name"] == "renamed")
+    simulator.control.patch(changed["id"], {"name": "renamed again"})
+    assert run_sync().counts["updated"] == 1
+    before = warehouse.versions()
+    again = run_sync.clear(succeeded, "load_referrals", downstream=True)
+    assert again.state == "success"
+    assert warehouse.versions() == before
+    assert warehouse.value("select name from partner_center_referrals where referral_id = %s", (changed["id"],)) == (
+        "renamed again"
+    )
