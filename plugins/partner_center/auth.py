@@ -16,7 +16,15 @@ import requests
 from msal import PublicClientApplication, SerializableTokenCache, TokenCache
 
 from partner_center.errors import HOW_TO_SIGN_IN, ConfigurationError, SignInRequired, UnsafeNextLink
-from partner_center.login import LoginSession, call, check, detail, flow_reason, sign_in_required
+from partner_center.login import (
+    LoginSession,
+    call,
+    check,
+    detail,
+    flow_reason,
+    raise_if_busy,
+    sign_in_required,
+)
 from partner_center.redaction import mask_email
 from partner_center.retrying import retrying
 from partner_center.settings import Settings
@@ -103,9 +111,10 @@ class TokenSource:
         cache = SerializableTokenCache()
         app = call(session, lambda: self._app(session, cache))
         result = call(session, lambda: app.acquire_token_by_device_flow(flow, exit_condition=lambda _: True))
-        if result.get("error") in _PENDING and time.time() < flow["expires_at"]:
+        if str(result.get("error")) in _PENDING and time.time() < flow["expires_at"]:
             return None
         if "access_token" not in result:
+            raise_if_busy(result, session)
             raise SignInRequired(flow_reason(result), f"The sign-in did not complete. {detail(result)} Start it again.")
         if "refresh_token" not in result:
             raise SignInRequired(

@@ -13,7 +13,7 @@ import requests
 
 from partner_center.answers import needs_mfa, raise_for, request_ids, tls_error
 from partner_center.auth import TokenSource
-from partner_center.errors import ApiUnavailable, PageLimitReached, RequestRefused, UnsafeNextLink
+from partner_center.errors import ApiUnavailable, ConfigurationError, PageLimitReached, RequestRefused, UnsafeNextLink
 from partner_center.pages import GarbledPage, PageBody, split_page
 from partner_center.retrying import retrying
 from partner_center.settings import COLLECTION_PATH, Settings
@@ -228,6 +228,10 @@ class ReferralClient:
                 f"The Partner Center API could not be reached ({type(err).__name__}; client-request-id "
                 f"{headers['client-request-id']}). It is tried again by itself; if it lasts, check the network, the "
                 "proxy and the connection's host."
+            ) from err
+        except OSError as err:
+            raise ConfigurationError(
+                "The CA bundle could not be read, so nothing was sent. Check the path in verify of the connection."
             ) from err
         seconds = time.monotonic() - started
         self._last_answer = f"{len(response.content)} bytes in {seconds:.2f} s, {request_ids(response)}"

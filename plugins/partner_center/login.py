@@ -81,18 +81,29 @@ def call(session: LoginSession, action: Callable[[], Any]) -> Any:
     """
     try:
         return action()
-    except requests.exceptions.SSLError as err:
+    except requests.RequestException as err:
+        raise _failed(session, err) from err
+    except OSError as err:
         raise ConfigurationError(
+            "The CA bundle could not be read, so nothing was sent. Check the path in verify of the connection."
+        ) from err
+    # What MSAL comes to where an answer is an error page, no JSON, or JSON of another shape.
+    except (MsalServiceError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as err:
+        raise _failed(session, err) from err
+
+
+def _failed(session: LoginSession, err: Exception) -> ApiUnavailable | ConfigurationError:
+    if isinstance(err, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(err):
+        return ConfigurationError(
             "The login's certificate is not trusted. Set verify in the connection to the CA bundle that signs it."
-        ) from err
-    except (requests.RequestException, MsalServiceError, ValueError, KeyError, RuntimeError) as err:
-        status = session.last.status_code if session.last is not None else None
-        if status is None or status < 400 or status in {408, 429} or status >= 500:
-            raise _unavailable(session, type(err).__name__) from err
-        raise ConfigurationError(
-            f"The login refused its own discovery document with HTTP {status}: the tenant or the authority is wrong. "
-            "Check tenant_id and authority in the connection."
-        ) from err
+        )
+    status = session.last.status_code if session.last is not None else None
+    if status is None or status < 400 or status in {408, 429} or status >= 500:
+        return _unavailable(session, type(err).__name__)
+    return ConfigurationError(
+        f"The login refused its own discovery document with HTTP {status}: the tenant or the authority is wrong. "
+        "Check tenant_id and authority in the connection."
+    )
 
 
 def check(result: dict[str, Any] | None, session: LoginSession, wanted: str = "access_token") -> None:
@@ -104,20 +115,31 @@ def check(result: dict[str, Any] | None, session: LoginSession, wanted: str = "a
         ConfigurationError: the login does not accept the app registration's request.
     """
     if result is None:
+        # MSAL's None: nothing is cached, or the login was asked and its answer was empty.
+        if session.last is not None and session.last.request.method == "POST":
+            raise _unavailable(session, "an empty answer")
         raise sign_in_required("not_signed_in")
     if wanted in result:
         return
-    error = str(result.get("error", ""))
-    codes = set(_codes(result))
-    status = session.last.status_code if session.last is not None else None
-    if error in _TRANSIENT_ERRORS or codes & _TRANSIENT_CODES or status == 429:
-        raise _unavailable(session, error)
-    if error in _CONFIGURATION_ERRORS:
+    raise_if_busy(result, session)
+    if str(result["error"]) in _CONFIGURATION_ERRORS:
         raise ConfigurationError(
             f"The login refuses the app registration's request. {detail(result)} Check client_id, tenant_id and scope "
             "in the connection, and that the app registration allows public client flows."
         )
     raise sign_in_required(_reason(result), detail(result))
+
+
+def raise_if_busy(result: dict[str, Any], session: LoginSession) -> None:
+    """Raise for a result without a token that says nothing about the person: try again later.
+
+    Raises:
+        ApiUnavailable: the login is busy, or its answer names neither a token nor an error.
+    """
+    error = str(result.get("error", ""))
+    status = session.last.status_code if session.last is not None else None
+    if not error or error in _TRANSIENT_ERRORS or set(_codes(result)) & _TRANSIENT_CODES or status == 429:
+        raise _unavailable(session, error or "an answer without token or error")
 
 
 def _unavailable(session: LoginSession, what: str) -> ApiUnavailable:

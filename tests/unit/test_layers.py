@@ -90,7 +90,7 @@ def test_airflow_is_imported_late_where_scripts_import_first(name):
     [
         ("psycopg", KNOW_POSTGRES),
         ("alembic", {"warehouse"}),
-        ("sqlalchemy", {"warehouse"}),
+        ("sqlalchemy", {"airflow_store", "warehouse"}),
         ("msal", KNOW_MSAL),
         ("requests", KNOW_HTTP),
         ("urllib3", {"transport"}),

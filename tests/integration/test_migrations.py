@@ -1,0 +1,125 @@
+"""The schema comes by itself, once, whoever comes first; and nobody else's bookkeeping is touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.support.environment import ROOT
+from tests.support.warehouse import Warehouse
+
+MIGRATIONS = ROOT / "include" / "migrations"
+TABLES = {
+    "partner_center_referrals",
+    "partner_center_referral_history",
+    "partner_center_quarantine",
+    "partner_center_sync_runs",
+}
+UPGRADE = """
+import sys
+from pathlib import Path
+from partner_center import airflow_store, warehouse
+airflow_store.open_from_shell()
+warehouse.ensure_schema(Path(sys.argv[1]), auto_migrate=True)
+"""
+
+
+def tables(warehouse: Warehouse) -> set[str]:
+    return {row["tablename"] for row in warehouse.rows("select tablename from pg_tables where schemaname = 'public'")}
+
+
+def ensure(*, auto_migrate: bool = True) -> None:
+    from partner_center.warehouse import ensure_schema
+
+    ensure_schema(MIGRATIONS, auto_migrate=auto_migrate)
+
+
+def test_an_empty_database_gets_the_schema(airflow_home: Any, warehouse: Warehouse) -> None:
+    ensure()
+    assert tables(warehouse) >= TABLES
+    assert warehouse.value("select version_num from partner_center_alembic_version") == "0001_initial"
+
+
+def test_a_second_time_changes_nothing(airflow_home: Any, warehouse: Warehouse) -> None:
+    ensure()
+    warehouse.execute("insert into partner_center_quarantine (run_id, reason, raw) values ('r', 'no_id', '{}')")
+    ensure()
+    assert warehouse.value("select count(*) from partner_center_quarantine") == 1
+
+
+def test_two_at_once_do_it_once(airflow_home: Any, warehouse: Warehouse) -> None:
+    command = [sys.executable, "-c", UPGRADE, str(MIGRATIONS)]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT / "plugins", text=True)
+        for _ in range(2)
+    ]
+    ends = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], ends
+    assert tables(warehouse) >= TABLES
+
+
+def test_switched_off_a_schema_that_is_behind_is_told_and_left_alone(airflow_home: Any, warehouse: Warehouse) -> None:
+    from partner_center.errors import SchemaBehind
+
+    with pytest.raises(SchemaBehind, match=r"revision none, this code needs 0001_initial.*make migrate"):
+        ensure(auto_migrate=False)
+    assert tables(warehouse) == set()
+    ensure()
+    ensure(auto_migrate=False)
+
+
+def test_a_schema_of_newer_code_is_told_as_such(airflow_home: Any, warehouse: Warehouse) -> None:
+    from partner_center.errors import ConfigurationError
+
+    ensure()
+    warehouse.execute("update partner_center_alembic_version set version_num = '9999_future'")
+    with pytest.raises(ConfigurationError, match="9999_future, which this code does not know"):
+        ensure()
+
+
+def test_airflows_own_revision_in_the_same_database_stays(airflow_home: Any, warehouse: Warehouse) -> None:
+    warehouse.execute("create table alembic_version (version_num text); insert into alembic_version values ('theirs')")
+    ensure()
+    assert warehouse.rows("select version_num from alembic_version") == [{"version_num": "theirs"}]
+
+
+def test_a_user_without_rights_is_told_what_to_check(airflow_home: Any, warehouse: Warehouse) -> None:
+    from partner_center.warehouse import WarehouseError
+
+    database = warehouse.dsn.rsplit("/", 1)[1]
+    warehouse.execute(f"alter database {database} set default_transaction_read_only = on")
+    with pytest.raises(WarehouseError, match=r"25006.*Check the rights of the user"):
+        ensure()
+
+
+@pytest.mark.slow
+def test_by_the_command_that_operators_know(airflow_home: Any, warehouse: Warehouse) -> None:
+    def alembic(*arguments: str) -> str:
+        command = [sys.executable, "-m", "alembic", *arguments]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    assert "0001_initial" not in alembic("current")
+    alembic("upgrade", "head")
+    assert "0001_initial (head)" in alembic("current")
+    assert tables(warehouse) >= TABLES
+
+
+def test_a_warehouse_that_is_away_is_worth_another_try(airflow_home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from partner_center.warehouse import WarehouseUnavailable
+
+    monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER_DB", "postgres://nobody:hidden-word@127.0.0.1:1/none")
+    with pytest.raises(WarehouseUnavailable) as raised:
+        ensure()
+    assert "hidden-word" not in str(raised.value)
+
+
+def test_without_the_connection_the_message_names_it(airflow_home: Any) -> None:
+    from partner_center.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match="partner_center_db does not exist"):
+        ensure()
