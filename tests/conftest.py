@@ -1,4 +1,4 @@
-"""Fixtures over real parts: PostgreSQL, the simulator over TLS, Airflow in process. Nothing is made before it is asked for.
+"""Fixtures over real parts: PostgreSQL, the simulator over TLS, Airflow in process; made when they are asked for.
 
 Importing this file sets the environment (an empty AIRFLOW_HOME for each xdist worker, our DAGs and plugins, SQLite
 metadata) and removes what the shell carries of Airflow, HUNTER_*, libpq and proxies. Import Airflow in fixtures and
@@ -38,7 +38,6 @@ from tests.support import environment
 
 if TYPE_CHECKING:
     from simulator import Simulator
-
     from tests.support.postgres import Server
     from tests.support.runs import Runner, Tee
     from tests.support.warehouse import Warehouse
@@ -67,9 +66,6 @@ def airflow_home(log_tee: Tee) -> Any:
     environment.no_waiting_for_disks()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Airflow and its providers warn of when they are imported
-        import airflow.models
-        import airflow.providers.postgres.hooks.postgres
-        import airflow.sdk.execution_time.supervisor
     log_tee.install()
     return HOME
 
@@ -206,9 +202,7 @@ def sync_runner(airflow_home: Any, log_tee: Tee) -> Runner:
 
 
 @pytest.fixture
-def run_sync(
-    sync_runner: Runner, warehouse: Warehouse, simulator: Simulator, signed_in: None, flag_on: None
-) -> Runner:
+def run_sync(sync_runner: Runner, warehouse: Warehouse, simulator: Simulator, signed_in: None, flag_on: None) -> Runner:
     """Run the sync DAG in process, over everything it needs."""
     return sync_runner
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.runs import TASKS, Run, Runner
+from tests.support.sign_in import sign_in
 from tests.support.warehouse import Warehouse
 
 
@@ -49,6 +50,7 @@ AWAY = {
     "filter_referrals": ("table partner_center_staged rename column", "outcome"),
     "extract_domains": ("table partner_center_staged_domains rename column", "link_status"),
     "load_referrals": ("table partner_center_referral_history rename column", "field"),
+    "verify_counts": ("table partner_center_sync_runs rename column", "persisted"),
 }
 
 
@@ -70,6 +72,23 @@ def test_of_a_run_that_failed_there(
     assert (healed.counts["updated"], healed.counts["closed"], healed.counts["persisted"]) == (2, 1, 87)
     assert {field for _, field, _, _ in warehouse.history()} == {"status", "substatus", "name"}
     assert warehouse.run(failed.run_id)["state"] == "success"
+    # Once healed, it is a run like any other: the task alone changes nothing.
+    rows, history = warehouse.versions(), warehouse.history()
+    assert run_sync.clear(failed, task_id).state == "success"
+    assert (warehouse.versions(), warehouse.history()) == (rows, history)
+
+
+def test_of_a_run_that_failed_to_get_a_token(
+    run_sync: Runner, simulator: Any, warehouse: Warehouse, short_waits: list[float]
+) -> None:
+    simulator.control.settings(expires_in=200)  # so short that the run has to renew it
+    sign_in(simulator)
+    simulator.control.faults([{"kind": "status", "status": 503, "on": "token"}])
+    failed = run_sync()
+    assert failed.failed_in("acquire_token")
+    simulator.control.faults([])
+    healed = run_sync.clear(failed, "acquire_token", downstream=True)
+    assert (healed.state, healed.counts["inserted"], healed.counts["persisted"]) == ("success", 88, 88)
 
 
 def test_a_cleared_old_run_moves_no_newer_row_back(

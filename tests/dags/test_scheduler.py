@@ -50,7 +50,7 @@ def airflow(tmp_path, warehouse, simulator):
         yield running
 
 
-def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator, warehouse):
+def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator, warehouse, tmp_path):
     # The flag is off by default, and off means no call at all.
     run_id = airflow.trigger(SYNC)
     assert airflow.wait(SYNC, run_id) == "success"
@@ -74,6 +74,10 @@ def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator
     assert f"Open {simulator.url}/device" in shown
     assert "Signed in as s***@partner.example" in shown
 
+    # A bad param is refused by the API.
+    with pytest.raises(AssertionError, match=r"400 .*max_pages"):
+        airflow.trigger(SYNC, {"max_pages": 0})
+
     # The sync: every row accounted for.
     run_id = airflow.trigger(SYNC)
     assert airflow.wait(SYNC, run_id) == "success"
@@ -93,6 +97,12 @@ def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator
     assert airflow.tasks(SYNC, run_id)["verify_counts"]["try_number"] == 2
     assert airflow.counts(SYNC, run_id, "verify_counts") == DISASTER
     assert warehouse.versions() == before
+
+    # No log file of any component holds a token.
+    logs = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*.log"))
+    tokens = simulator.control._state.tokens
+    assert run_id in logs
+    assert [kind for kind in ("access", "refresh", "device") for each in getattr(tokens, kind) if each in logs] == []
 
     # The form of the connection, from the provider's entry point; and nothing failed to import.
     assert airflow.call("GET", "importErrors")["total_entries"] == 0

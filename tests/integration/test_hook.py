@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.conftest import connection_to
 
@@ -99,3 +104,110 @@ def test_a_certificate_that_nobody_signed_is_refused_before_anything_is_sent(
     passed, message = hook().test_connection()
     assert (passed, "certificate is not trusted" in message) == (False, True)
     assert simulator.control.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "extra", "said"),
+    [
+        ({"host": "https://127.0.0.1:port"}, {}, "address"),
+        ({"host": "https://[::1"}, {}, "address"),
+        ({"host": "https://no-such-host.invalid"}, {}, "could not be reached"),
+        ({}, {"verify": False}, "verify"),
+        ({}, {"verify": "/no/such/bundle.pem"}, "bundle"),
+        ({}, {"instance_discovery": "perhaps"}, "instance_discovery"),
+        ({}, {"authority": "http://login.example/t"}, "https"),
+        ({}, {"authority": "https://127.0.0.1:1/t"}, "unavailable"),
+        ({}, {"client_id": "00000000-0000-4000-8000-000000000000"}, ""),
+    ],
+)
+def test_the_connections_test_tells_what_to_correct(
+    simulator: Any,
+    signed_in: None,
+    short_waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    extra: dict[str, Any],
+    said: str,
+) -> None:
+    connection = connection_to(simulator) | changes
+    connection["extra"] = connection["extra"] | extra
+    monkeypatch.setenv(CONNECTION, json.dumps(connection))
+    passed, message = hook().test_connection()
+    assert not passed
+    assert said in message
+    assert "Unexpected" not in message
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", '{"RefreshToken": 7}', "{}"])
+def test_the_connections_test_survives_any_token_cache(simulator: Any, variables: None, text: str) -> None:
+    from airflow.models import Variable
+
+    Variable.set("partner_center_token_cache", text)
+    passed, message = hook().test_connection()
+    assert not passed
+    assert "partner_center_device_code_flow.py" in message
+    assert "Unexpected" not in message
+    assert simulator.control.requests() == []
+
+
+@pytest.mark.parametrize("fault", ["html502", "html200", "reset", "401", "403-role", "429"])
+def test_the_connections_test_survives_any_answer(
+    simulator: Any, signed_in: None, short_waits: list[float], fault: str
+) -> None:
+    simulator.control.faults([{"kind": fault}])
+    passed, message = hook().test_connection()
+    assert not passed
+    assert "Unexpected" not in message
+    simulator.control.clear_violations()
+
+
+def test_what_arrives_at_the_host_is_what_a_listing_needs_and_no_more(
+    simulator: Any, signed_in: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heads: list[str] = []
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(authority.cert_pem.bytes() + Path(simulator.ca).read_bytes())
+
+    def answer(listener: socket.socket) -> None:
+        plain, _ = listener.accept()
+        with context.wrap_socket(plain, server_side=True) as peer:
+            heads.append(peer.recv(65_536).decode())
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nConnection: close\r\n\r\n" + b'{"value":[]}')
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=answer, args=(listener,))
+        serving.start()
+        connection = connection_to(simulator) | {"host": f"https://127.0.0.1:{listener.getsockname()[1]}"}
+        connection |= {"login": "login-word", "password": "password-word"}
+        connection["extra"] |= {"verify": str(bundle), "client_secret": "secret-word", "X-Header": "header-word"}
+        monkeypatch.setenv(CONNECTION, json.dumps(connection))
+        assert hook().test_connection()[0]
+        serving.join(10)
+    (head,) = heads
+    first, *lines = head.strip().splitlines()
+    assert first == "GET /v1.0/engagements/referrals?$top=1 HTTP/1.1"
+    names = sorted(line.partition(":")[0].lower() for line in lines)
+    assert names == [
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "client-request-id",
+        "connection",
+        "host",
+        "user-agent",
+    ]
+    assert "word" not in head
+    assert simulator.tenant not in head.replace(next(line for line in lines if line.startswith("Authorization")), "")
+
+
+def test_the_description_of_the_connection_fits_airflows_schema(airflow_home: Any) -> None:
+    import airflow
+    import jsonschema
+
+    from partner_center.provider import get_provider_info
+
+    schema = Path(airflow.__path__[0]) / "provider_info.schema.json"
+    jsonschema.validate(get_provider_info(), json.loads(schema.read_text()))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -86,6 +88,35 @@ def test_airflows_own_revision_in_the_same_database_stays(airflow_home: Any, war
     assert warehouse.rows("select version_num from alembic_version") == [{"version_num": "theirs"}]
 
 
+def test_a_migration_that_breaks_off_leaves_nothing(airflow_home: Any, warehouse: Warehouse) -> None:
+    from partner_center.warehouse import WarehouseError
+
+    warehouse.execute("create table partner_center_sync_runs (theirs text)")
+    with pytest.raises(WarehouseError, match="42P07"):
+        ensure()
+    assert tables(warehouse) == {"partner_center_sync_runs"}
+    warehouse.execute("drop table partner_center_sync_runs")
+    ensure()
+    assert tables(warehouse) >= TABLES
+
+
+def test_the_lock_makes_the_second_wait_for_the_first(airflow_home: Any, warehouse: Warehouse) -> None:
+    from partner_center.warehouse import MIGRATION_LOCK
+
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    with warehouse.connect() as first, ThreadPoolExecutor(1) as second:
+        with first.transaction():
+            first.execute(MIGRATION_LOCK)
+            ending = second.submit(ensure)
+            deadline = time.monotonic() + 30
+            while not warehouse.value(waiting) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert warehouse.value(waiting) == 1
+            assert tables(warehouse) == set()
+        ending.result(30)
+    assert tables(warehouse) >= TABLES
+
+
 def test_a_user_without_rights_is_told_what_to_check(airflow_home: Any, warehouse: Warehouse) -> None:
     from partner_center.warehouse import WarehouseError
 
@@ -103,10 +134,12 @@ def test_by_the_command_that_operators_know(airflow_home: Any, warehouse: Wareho
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 
+    warehouse.execute("create table alembic_version (version_num text); insert into alembic_version values ('theirs')")
     assert "0001_initial" not in alembic("current")
     alembic("upgrade", "head")
     assert "0001_initial (head)" in alembic("current")
     assert tables(warehouse) >= TABLES
+    assert warehouse.rows("select version_num from alembic_version") == [{"version_num": "theirs"}]
 
 
 def test_a_warehouse_that_is_away_is_worth_another_try(airflow_home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,3 +156,19 @@ def test_without_the_connection_the_message_names_it(airflow_home: Any) -> None:
 
     with pytest.raises(ConfigurationError, match="partner_center_db does not exist"):
         ensure()
+
+
+def test_the_way_back_from_the_first_revision_is_refused(airflow_home: Any, warehouse: Warehouse) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    from partner_center.warehouse import engine
+
+    ensure()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine().begin() as connection:
+        config.attributes["connection"] = connection
+        with pytest.raises(NotImplementedError, match="drop the referrals"):
+            command.downgrade(config, "base")
+    assert tables(warehouse) >= TABLES

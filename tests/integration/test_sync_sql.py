@@ -30,11 +30,12 @@ class Sync:
 
     def __call__(self, *rows: dict[str, Any] | str, **params: Any) -> dict[str, Any]:
         """Stage rows (objects, or JSON text), run everything, return all counts."""
-        from partner_center import warehouse
+        from partner_center import runs, warehouse
         from partner_center.domains import DomainExtractor
         from partner_center.staging import StagingWriter, write_domains
 
         self.runs += 1
+        runs.open_run(runs.RunRequest(f"run-{self.runs}", "Incoming", ("New",), None, dry_run=False))
         asked = {"direction": "Incoming", "statuses": '["New", "Active"]', "dry_run": "False", "mapping_version": 1}
         parameters = {**asked, **params, "run_id": f"run-{self.runs}"}
         texts = [row if isinstance(row, str) else json.dumps(row) for row in rows]
@@ -95,22 +96,26 @@ def test_any_direction(sync: Sync) -> None:
     assert (counts["eligible"], counts["persisted"]) == (3, 3)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "wins"),
-    [
-        ("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z", "second"),
-        ("2026-11-02T00:00:00Z", "2026-11-01T00:00:00Z", "first"),
-        ("2026-11-01T00:00:00.1234568Z", "2026-11-01T00:00:00.1234567Z", "first"),
-        ("2026-11-01T00:00:00.1234567Z", "2026-11-01T00:00:00.1234568Z", "second"),
-        ("2026-11-01T00:00:00Z", "2026-11-01T00:00:00Z", "second"),
-        ("2026-11-01T00:00:00Z", None, "first"),
-        ("2026-11-01T02:00:00+02:00", "2026-11-01T01:00:00Z", "second"),
-    ],
-)
-def test_of_the_same_id_twice_the_newest_wins(sync: Sync, first: str, second: str | None, wins: str) -> None:
-    counts = sync(referral(updatedDateTime=first, name="first"), referral(updatedDateTime=second, name="second"))
-    assert (counts["duplicates"], counts["persisted"]) == (1, 1)
-    assert sync.warehouse.value("select name from partner_center_referrals") == wins
+TWICE = [
+    ("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z", "second"),
+    ("2026-11-02T00:00:00Z", "2026-11-01T00:00:00Z", "first"),
+    ("2026-11-01T00:00:00.1234568Z", "2026-11-01T00:00:00.1234567Z", "first"),
+    ("2026-11-01T00:00:00.1234567Z", "2026-11-01T00:00:00.1234568Z", "second"),
+    ("2026-11-01T00:00:00Z", "2026-11-01T00:00:00Z", "second"),
+    ("2026-11-01T00:00:00Z", None, "first"),
+    ("2026-11-01T02:00:00+02:00", "2026-11-01T01:00:00Z", "second"),
+]
+
+
+def test_of_the_same_id_twice_the_newest_wins(sync: Sync) -> None:
+    firsts = [referral(number, updatedDateTime=first, name="first") for number, (first, _, _) in enumerate(TWICE)]
+    seconds = [referral(number, updatedDateTime=second, name="second") for number, (_, second, _) in enumerate(TWICE)]
+    counts = sync(*firsts, *seconds)
+    assert (counts["duplicates"], counts["persisted"]) == (len(TWICE), len(TWICE))
+    found = sync.warehouse.rows("select referral_id, name from partner_center_referrals")
+    assert {each["referral_id"]: each["name"] for each in found} == {
+        f"id-{number}": wins for number, (_, _, wins) in enumerate(TWICE)
+    }
 
 
 def test_what_did_not_change_is_not_written(sync: Sync) -> None:
@@ -168,32 +173,35 @@ def test_a_domain_that_is_found_later_is_written(sync: Sync) -> None:
     assert sync.warehouse.value("select domain_missing_reason from partner_center_referrals") == "consumer_only"
 
 
-@pytest.mark.parametrize(
-    ("kind", "qualification", "invited_by", "category"),
-    [
-        ("Independent", "Direct", MICROSOFT, "marketplace"),
-        ("Independent", "Direct", None, "marketplace"),
-        ("Independent", "Direct", PARTNER, "unclassified"),
-        ("Shared", "Direct", MICROSOFT, "unclassified"),
-        ("Independent", "SalesQualified", MICROSOFT, "qualified-lead"),
-        ("Independent", "MarketingQualified", MICROSOFT, "qualified-lead"),
-        ("Shared", "SalesQualified", MICROSOFT, "unclassified"),
-        ("Independent", "MarketingQualified", PARTNER, "unclassified"),
-        ("Independent", "SalesQualified", PARTNER, "co-sell"),
-        ("Independent", "None", PARTNER, "co-sell"),
-        ("Shared", "SalesQualified", PARTNER, "co-sell"),
-        ("Shared", "None", PARTNER, "co-sell"),
-        ("Shared", "None", None, "unclassified"),
-        (None, None, None, "unclassified"),
-        ("Strange", "SalesQualified", PARTNER, "unclassified"),
-    ],
-)
-def test_the_category(
-    sync: Sync, kind: str | None, qualification: str | None, invited_by: str | None, category: str
-) -> None:
-    invited = {"invitedBy": {"organizationId": invited_by}} if invited_by else None
-    sync(referral(type=kind, qualification=qualification, inviteContext=invited))
-    assert sync.warehouse.value("select referral_type from partner_center_referrals") == category
+CATEGORIES = [
+    ("Independent", "Direct", MICROSOFT, "marketplace"),
+    ("Independent", "Direct", None, "marketplace"),
+    ("Independent", "Direct", PARTNER, "unclassified"),
+    ("Shared", "Direct", MICROSOFT, "unclassified"),
+    ("Independent", "SalesQualified", MICROSOFT, "qualified-lead"),
+    ("Independent", "MarketingQualified", MICROSOFT, "qualified-lead"),
+    ("Shared", "SalesQualified", MICROSOFT, "unclassified"),
+    ("Independent", "MarketingQualified", PARTNER, "unclassified"),
+    ("Independent", "SalesQualified", PARTNER, "co-sell"),
+    ("Independent", "None", PARTNER, "co-sell"),
+    ("Shared", "SalesQualified", PARTNER, "co-sell"),
+    ("Shared", "None", PARTNER, "co-sell"),
+    ("Shared", "None", None, "unclassified"),
+    (None, None, None, "unclassified"),
+    ("Strange", "SalesQualified", PARTNER, "unclassified"),
+]
+
+
+def test_the_category(sync: Sync) -> None:
+    def row(number: int, kind: str | None, qualification: str | None, invited_by: str | None) -> dict[str, Any]:
+        invited = {"invitedBy": {"organizationId": invited_by}} if invited_by else None
+        return referral(number, type=kind, qualification=qualification, inviteContext=invited)
+
+    sync(*(row(number, *case[:3]) for number, case in enumerate(CATEGORIES)))
+    found = sync.warehouse.rows("select referral_id, referral_type from partner_center_referrals")
+    assert {each["referral_id"]: each["referral_type"] for each in found} == {
+        f"id-{number}": category for number, (_, _, _, category) in enumerate(CATEGORIES)
+    }
 
 
 def test_blocks_of_the_wrong_kind_are_no_obstacle(sync: Sync) -> None:
@@ -204,3 +212,230 @@ def test_blocks_of_the_wrong_kind_are_no_obstacle(sync: Sync) -> None:
     )
     assert (counts["eligible"], counts["persisted"]) == (3, 3)
     assert sync.warehouse.value("select count(*) from partner_center_referrals where customer_name is null") == 3
+
+
+def test_a_second_try_of_the_load_counts_the_same_and_writes_nothing(sync: Sync) -> None:
+    sync(referral(1), referral(2), referral(3))
+    newer = {"updatedDateTime": "2026-11-02T00:00:00Z"}
+    counts = sync(referral(1), referral(2, status="Closed", **newer), referral(3, name="new", **newer), referral(4))
+    told = {name: counts[name] for name in ("inserted", "updated", "unchanged")}
+    assert told == {"inserted": 1, "updated": 2, "unchanged": 1}
+    before, history = sync.warehouse.versions(), sync.warehouse.history()
+    parameters = {"run_id": "run-2", "dry_run": "False", "mapping_version": 1}
+    for _ in range(2):
+        assert sync.run(parameters, *LOAD) == told
+        assert sync.run(parameters, "verify_counts.sql") == {"persisted": 3, "missing": 0, "missing_ids": []}
+    assert (sync.warehouse.versions(), sync.warehouse.history()) == (before, history)
+
+
+def test_an_old_run_that_is_loaded_again_takes_nothing_back(sync: Sync) -> None:
+    sync(referral(1, name="old"), referral(2))
+    sync(referral(1, name="new", updatedDateTime="2026-11-02T00:00:00Z"), referral(2))
+    before = sync.warehouse.versions()
+    parameters = {"run_id": "run-1", "dry_run": "False", "mapping_version": 1}
+    sync.run(parameters, *LOAD)
+    assert sync.warehouse.versions() == before
+    assert sync.run(parameters, "verify_counts.sql")["persisted"] == 2
+
+
+def test_rows_that_the_database_swallows_are_counted_and_the_first_twenty_named(sync: Sync) -> None:
+    sync.warehouse.execute(
+        "create function swallow() returns trigger language plpgsql as "
+        "$$ begin return case when new.referral_id < 'id-150' then new end; end $$; "
+        "create trigger swallow before insert on partner_center_referrals for each row execute function swallow()"
+    )
+    rows = [referral(number) for number in range(100, 175)]
+    counts = sync(*rows)
+    assert (counts["eligible"], counts["inserted"], counts["persisted"], counts["missing"]) == (75, 50, 50, 25)
+    assert counts["missing_ids"] == [f"id-{number}" for number in range(150, 170)]
+    sync.warehouse.execute("drop trigger swallow on partner_center_referrals")
+    counts = sync(*rows)
+    assert (counts["inserted"], counts["unchanged"], counts["persisted"], counts["missing"]) == (25, 50, 75, 0)
+
+
+SPOILS = [
+    "update partner_center_referrals set status = 'Lost'",
+    "update partner_center_referrals set deal_value = 7",
+    "update partner_center_referrals set domain = 'other.example'",
+    "update partner_center_referrals set updated_at = updated_at - interval '1 day'",
+    "update partner_center_referrals set content_hash = '\\x00'",
+    "update partner_center_referrals set link_status = 'linked'",
+    "delete from partner_center_referrals",
+    "delete from partner_center_referrals; delete from partner_center_staged_domains",
+]
+
+
+def test_what_stands_otherwise_than_it_was_read_is_missing(sync: Sync) -> None:
+    parameters = {"run_id": "run-1", "dry_run": "False"}
+    sync(referral())
+    with sync.warehouse.connect() as connection:
+        for spoil in SPOILS:
+            with connection.transaction(force_rollback=True):
+                connection.execute(spoil)
+                verify = (SQL / "verify_counts.sql").read_text()
+                found = connection.execute(verify, parameters).fetchone()
+            assert found == {"persisted": 0, "missing": 1, "missing_ids": ["id-1"]}, spoil
+    assert sync.run(parameters, "verify_counts.sql")["persisted"] == 1
+
+
+def test_every_tracked_field_has_its_history(sync: Sync) -> None:
+    def version(word: str, day: int, value: float) -> dict[str, Any]:
+        profile = {"name": f"Customer {word}", "team": [{"email": f"x@{word}.com"}]}
+        deal = {"dealValue": value, "currency": word, "closingDateTime": f"2027-01-{day:02d}T00:00:00Z"}
+        return referral(
+            name=word,
+            substatus=word,
+            qualification=word,
+            customerProfile=profile,
+            details=deal,
+            status={"one": "New", "two": "Active"}[word],
+            expirationDateTime=f"2026-12-{day:02d}T00:00:00Z",
+            updatedDateTime=f"2026-11-{day:02d}T00:00:00Z",
+            untracked=word,
+        )
+
+    sync(version("one", 1, 1.50))
+    assert sync.warehouse.history() == []
+    sync(version("two", 2, 2))
+    assert sync.warehouse.history() == [
+        ("id-1", "closing_at", "2027-01-01T00:00:00+00:00", "2027-01-02T00:00:00+00:00"),
+        ("id-1", "currency", "one", "two"),
+        ("id-1", "customer_name", "Customer one", "Customer two"),
+        ("id-1", "deal_value", "1.5", "2"),
+        ("id-1", "domain", "one.com", "two.com"),
+        ("id-1", "expires_at", "2026-12-01T00:00:00+00:00", "2026-12-02T00:00:00+00:00"),
+        ("id-1", "name", "one", "two"),
+        ("id-1", "qualification", "one", "two"),
+        ("id-1", "status", "New", "Active"),
+        ("id-1", "substatus", "one", "two"),
+    ]
+    assert {row["run_id"] for row in sync.warehouse.rows("select run_id from partner_center_referral_history")} == {
+        "run-2"
+    }
+
+
+def test_a_field_that_is_not_tracked_is_written_without_history(sync: Sync) -> None:
+    sync(referral(engagementId="one"))
+    counts = sync(referral(engagementId="two"))
+    assert counts["updated"] == 1
+    assert sync.warehouse.history() == []
+    assert sync.warehouse.value("select engagement_id from partner_center_referrals") == "two"
+
+
+def test_a_value_that_goes_away_is_history_too(sync: Sync) -> None:
+    sync(referral(name="x", details={"dealValue": 5}))
+    sync(referral(name=None, details=None))
+    assert sync.warehouse.history() == [("id-1", "deal_value", "5", None), ("id-1", "name", "x", None)]
+
+
+def test_every_column_comes_from_its_place(sync: Sync) -> None:
+    sync(
+        referral(
+            engagementId="e",
+            externalReferenceId="x",
+            name="n",
+            substatus="Pending",
+            type="Shared",
+            qualification="SalesQualified",
+            inviteContext={"invitedBy": {"organizationId": PARTNER}},
+            customerProfile={"name": "c", "address": {"country": "FI"}, "team": [{"email": "a@b.contoso.com"}]},
+            details={"dealValue": 12.50, "currency": "EUR", "closingDateTime": "2027-01-31T00:00:00Z"},
+            createdDateTime="2026-10-01T00:00:00.1234567Z",
+            expirationDateTime="2026-12-01T01:00:00+01:00",
+        )
+    )
+    (row,) = sync.warehouse.rows("select * from partner_center_referrals")
+    assert row.pop("raw_data")["details"]["currency"] == "EUR"
+    assert len(row.pop("content_hash")) == 16
+    assert row.pop("synced_at") == row.pop("first_synced_at")
+    assert {name: str(value) for name, value in row.items()} == {
+        "referral_id": "id-1",
+        "engagement_id": "e",
+        "external_reference_id": "x",
+        "name": "n",
+        "status": "New",
+        "substatus": "Pending",
+        "type": "Shared",
+        "referral_type": "co-sell",
+        "qualification": "SalesQualified",
+        "direction": "Incoming",
+        "customer_name": "c",
+        "customer_country": "FI",
+        "domain": "contoso.com",
+        "domain_source": "email",
+        "domain_missing_reason": "None",
+        "domain_candidates": "[{'domain': 'contoso.com', 'source': 'email'}]",
+        "link_status": "linked",
+        "deal_value": "12.5",
+        "currency": "EUR",
+        "created_at": "2026-10-01 00:00:00.123456+00:00",
+        "updated_at": "2026-11-01 00:00:00+00:00",
+        "expires_at": "2026-12-01 00:00:00+00:00",
+        "closing_at": "2027-01-31 00:00:00+00:00",
+        "mapping_version": "1",
+        "first_run_id": "run-1",
+        "last_run_id": "run-1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("direction", "statuses", "stored"),
+    [
+        ("incoming", '["new"]', ["id-1"]),
+        ("INCOMING", '["NEW", "paused"]', ["id-1", "id-4"]),
+        ("Incoming", '["New", "Active"]', ["id-1", "id-2"]),
+        ("Outgoing", '["New", "Active"]', ["id-3"]),
+        ("Any", '["New", "Active"]', ["id-1", "id-2", "id-3"]),
+        ("any", '["Closed"]', []),
+        ("Incoming", "[]", []),
+    ],
+)
+def test_direction_and_statuses_are_as_asked_in_any_case(
+    sync: Sync, direction: str, statuses: str, stored: list[str]
+) -> None:
+    counts = sync(
+        referral(1),
+        referral(2, status="active"),
+        referral(3, direction="OUTGOING"),
+        referral(4, status="Paused"),
+        direction=direction,
+        statuses=statuses,
+    )
+    found = sync.warehouse.rows("select referral_id from partner_center_referrals order by 1")
+    assert [row["referral_id"] for row in found] == stored
+    assert counts["eligible"] + sum(counts["skipped"].values()) == 4
+
+
+def test_a_run_without_rows_counts_nothing(sync: Sync) -> None:
+    sync(referral())
+    before = sync.warehouse.versions()
+    counts = sync()
+    assert counts.pop("skipped") == {}
+    assert counts.pop("missing_ids") == []
+    assert set(counts.values()) == {0}
+    assert sync.warehouse.versions() == before
+
+
+def test_three_of_the_same_id_are_two_duplicates(sync: Sync) -> None:
+    counts = sync(referral(), referral(), referral(), referral(2), referral(2))
+    assert (counts["duplicates"], counts["eligible"], counts["inserted"], counts["persisted"]) == (3, 2, 2, 2)
+
+
+def test_a_newest_row_that_left_decides_over_an_older_one_that_fits(sync: Sync) -> None:
+    rows = (referral(status="Closed", updatedDateTime="2026-11-02T00:00:00Z"), referral())
+    counts = sync(*rows)
+    assert (counts["duplicates"], counts["eligible"], counts["skipped"]) == (1, 0, {"status": 1})
+    assert sync.warehouse.referrals() == {}
+
+
+def test_runs_do_not_see_each_others_rows(sync: Sync) -> None:
+    sync(referral(1), referral(2))
+    counts = sync(referral(3))
+    assert (counts["eligible"], counts["inserted"], counts["persisted"]) == (1, 1, 1)
+    assert sync.run({"run_id": "run-1", "dry_run": "False"}, "verify_counts.sql")["persisted"] == 2
+
+
+def test_a_dry_run_into_an_empty_table_leaves_it_empty(sync: Sync) -> None:
+    counts = sync(referral(1), referral(2, status="Closed"), dry_run="True")
+    assert (counts["inserted"], counts["updated"], counts["persisted"], counts["missing"]) == (1, 0, 1, 0)
+    assert sync.warehouse.referrals() == {}

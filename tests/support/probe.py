@@ -70,7 +70,12 @@ def audited(file: Path) -> list[str]:
             path = os.path.realpath(os.fsdecode(arguments[0]))
             if not any(path == place or path.startswith(place + os.sep) for place in allowed):
                 seen.append(f"{event} {path}")
-            elif event == "open" and len(arguments) > 1 and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+            elif (
+                event == "open"
+                and len(arguments) > 1
+                and isinstance(arguments[1], str)
+                and set(arguments[1]) & set("wax+")
+            ):
                 seen.append(f"{event} {path} for writing")
 
     sys.dont_write_bytecode = True

@@ -158,9 +158,7 @@ class Runner:
         with create_session() as session:
             found = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
             states = {ti.task_id: str(ti.state) for ti in found.get_task_instances(session=session)}
-            entries = session.scalars(
-                XComModel.get_many(run_id=run_id, dag_ids=DAG_ID, key="return_value")
-            ).all()
+            entries = session.scalars(XComModel.get_many(run_id=run_id, dag_ids=DAG_ID, key="return_value")).all()
             xcoms = {entry.task_id: XComModel.deserialize_value(entry) for entry in entries}
             state = str(found.state)
         ordered = {task_id: states[task_id] for task_id in TASKS}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from simulator import Simulator
-
     from partner_center.auth import AccessToken
+    from simulator import Simulator
 
 
 def sign_in(simulator: Simulator) -> AccessToken:

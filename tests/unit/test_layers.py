@@ -1,11 +1,10 @@
 """Who may import whom, and that Airflow loads nothing of the library by itself."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
@@ -28,6 +27,12 @@ WORLDS = ("airflow", "psycopg", "sqlalchemy", "alembic", "msal", "requests", "ur
 SQL_WORDS = ("select ", "insert into ", "update ", "delete from ", "copy ", "create ", "truncate ")
 
 
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imports(path, *, lazy=True):
     """Return what a module imports, by its full dotted name; without `lazy`, only what is imported with it."""
     found = set()
@@ -44,7 +49,7 @@ def imports(path, *, lazy=True):
             if lazy or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
                 walk(child)
 
-    walk(ast.parse(path.read_text(encoding="utf-8")))
+    walk(tree_of(path))
     return found
 
 
@@ -69,36 +74,28 @@ def test_the_named_modules_exist():
     assert set(MODULES) >= PURE | KNOW_AIRFLOW | KNOW_POSTGRES | KNOW_MSAL | KNOW_HTTP
 
 
-@pytest.mark.parametrize("name", sorted(PURE))
-def test_a_pure_module_knows_nothing_of_the_world(name):
-    assert [world for world in WORLDS if knows(MODULES[name], world)] == []
-    assert ours(MODULES[name]) <= PURE
+def test_a_pure_module_knows_nothing_of_the_world():
+    known = {name: [world for world in WORLDS if knows(MODULES[name], world)] for name in PURE}
+    assert {name: worlds for name, worlds in known.items() if worlds} == {}
+    assert {name: ours(MODULES[name]) - PURE for name in PURE if ours(MODULES[name]) - PURE} == {}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name not in KNOW_AIRFLOW and not name.startswith("ui.")])
-def test_airflow_is_known_to_its_side_only(name):
-    assert not knows(MODULES[name], "airflow")
-
-
-@pytest.mark.parametrize("name", sorted(KNOW_AIRFLOW_LAZILY))
-def test_airflow_is_imported_late_where_scripts_import_first(name):
-    assert not knows(MODULES[name], "airflow", lazy=False)
-
-
-@pytest.mark.parametrize(
-    ("world", "knowing"),
-    [
+def test_each_outside_world_has_its_modules():
+    for world, knowing in (
+        ("airflow", KNOW_AIRFLOW),
         ("psycopg", KNOW_POSTGRES),
         ("alembic", {"warehouse"}),
-        ("sqlalchemy", {"airflow_store", "warehouse"}),
+        ("sqlalchemy", {"warehouse", "airflow_store"}),
         ("msal", KNOW_MSAL),
         ("requests", KNOW_HTTP),
         ("urllib3", {"transport"}),
-    ],
-)
-def test_each_outside_world_has_its_modules(world, knowing):
-    found = {name for name, path in MODULES.items() if not name.startswith("ui.") and knows(path, world)}
-    assert found <= knowing
+    ):
+        found = {name for name, path in MODULES.items() if not name.startswith("ui.") and knows(path, world)}
+        assert found <= knowing, world
+
+
+def test_airflow_is_imported_late_where_scripts_import_first():
+    assert [name for name in KNOW_AIRFLOW_LAZILY if knows(MODULES[name], "airflow", lazy=False)] == []
 
 
 def test_nothing_imports_the_steps_but_the_dag():
@@ -158,33 +155,35 @@ def test_the_dags_folder_has_its_ignore_file():
     assert (ROOT / "dags" / ".airflowignore").is_file()
 
 
-@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)
-def test_no_file_is_named_like_a_module_of_python(path):
+def test_no_file_is_named_like_a_module_of_python():
     # Airflow would put it into sys.modules under its stem, in the other's place.
-    assert path.name == "__init__.py" or path.stem not in sys.stdlib_module_names
+    stems = {path.stem for path in PLUGINS.rglob("*.py")} - {"__init__"}
+    assert stems & sys.stdlib_module_names == set()
 
 
-@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.name)
-def test_no_file_is_a_drawer(path):
-    assert path.stem not in {"utils", "util", "helpers", "common", "manager", "base", "misc"}
+def test_no_file_is_a_drawer():
+    stems = {path.stem for path in PLUGINS.rglob("*.py")}
+    assert stems & {"utils", "util", "helpers", "common", "manager", "base", "misc"} == set()
 
 
 # SQL
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "include" / "sql").rglob("*.sql")), ids=lambda path: path.name)
-def test_every_sql_file_says_what_it_does_and_why_twice_is_safe(path):
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comments = lines[: next(number for number, line in enumerate(lines) if not line.startswith("--"))]
-    text = " ".join(comment.removeprefix("-- ") for comment in comments)
-    assert text.startswith("What: ")
-    assert " Why " in text
-    assert lines[len(comments)] == ""
+def test_every_sql_file_says_what_it_does_and_why_twice_is_safe():
+    paths = sorted((ROOT / "include" / "sql").rglob("*.sql"))
+    assert paths
+    for path in paths:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        comments = lines[: next(number for number, line in enumerate(lines) if not line.startswith("--"))]
+        text = " ".join(comment.removeprefix("-- ") for comment in comments)
+        assert text.startswith("What: "), path
+        assert " Why " in text, path
+        assert lines[len(comments)] == "", path
 
 
 def strings(path):
     """Return the texts of a module that are no docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     docs = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -202,18 +201,12 @@ def sql_in(path):
     return [text for text in strings(path) if text.lower().startswith(SQL_WORDS) and text[:6].islower()]
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name not in KNOW_POSTGRES and not name.startswith("ui.")])
-def test_sql_stands_in_its_modules_only(name):
-    assert sql_in(MODULES[name]) == []
+def test_sql_stands_in_its_modules_only():
+    found = {name for name, path in MODULES.items() if not name.startswith("ui.") and sql_in(path)}
+    assert found == KNOW_POSTGRES  # so the search finds it, too
 
 
-@pytest.mark.parametrize("name", sorted(KNOW_POSTGRES))
-def test_the_search_for_sql_finds_it_where_it_is(name):
-    assert sql_in(MODULES[name])
-
-
-@pytest.mark.parametrize("name", sorted(KNOW_POSTGRES))
-def test_no_sql_is_put_together_from_parts(name):
-    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
-    built = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
-    assert [text for text in built if text[2:].lstrip("'\"\n ").lower().startswith(SQL_WORDS)] == []
+def test_no_sql_is_put_together_from_parts():
+    for name in KNOW_POSTGRES:
+        built = [ast.unparse(node) for node in ast.walk(tree_of(MODULES[name])) if isinstance(node, ast.JoinedStr)]
+        assert [text for text in built if text[2:].lstrip("'\"\n ").lower().startswith(SQL_WORDS)] == []

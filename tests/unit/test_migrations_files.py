@@ -5,76 +5,57 @@ import configparser
 import re
 from pathlib import Path
 
-import pytest
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-
 ROOT = Path(__file__).resolve().parents[2]
 MIGRATIONS = ROOT / "include" / "migrations"
 SCHEMA = ROOT / "include" / "sql" / "schema"
 
 
-def scripts():
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return ScriptDirectory.from_config(config)
+def constants(path):
+    """Return the constants that a file assigns to plain names."""
+    found = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    return found
 
 
-REVISIONS = list(scripts().walk_revisions())
+FILES = sorted((MIGRATIONS / "versions").glob("*.py"))
+REVISIONS = {path.stem: constants(path) for path in FILES}
 
 
-def test_there_is_one_head():
-    assert len(scripts().get_heads()) == 1
+def test_the_revisions_are_one_line():
+    names = [None, *REVISIONS]
+    assert len(names) > 1
+    assert [each["down_revision"] for each in REVISIONS.values()] == names[:-1]
 
 
-def test_the_line_of_revisions_has_one_beginning_and_no_branch():
-    assert [revision.revision for revision in REVISIONS if revision.down_revision is None] == ["0001_initial"]
-    assert all(isinstance(revision.down_revision, str | None) for revision in REVISIONS)
-
-
-def test_every_file_of_the_folder_is_a_revision():
-    files = {path.stem for path in (MIGRATIONS / "versions").glob("*.py")}
-    assert files == {revision.revision for revision in REVISIONS}
-
-
-def test_revisions_are_numbered_in_their_order():
-    names = [revision.revision for revision in reversed(REVISIONS)]
-    assert [name[:4] for name in names] == [f"{number:04d}" for number in range(1, len(names) + 1)]
-    assert all(re.fullmatch(r"\d{4}_[a-z0-9_]+", name) for name in names)
+def test_a_file_is_named_for_its_revision_and_numbered_in_order():
+    assert [each["revision"] for each in REVISIONS.values()] == list(REVISIONS)
+    assert [name[:5] for name in REVISIONS] == [f"{number:04d}_" for number in range(1, len(REVISIONS) + 1)]
+    assert all(re.fullmatch(r"\d{4}_[a-z0-9_]+", name) for name in REVISIONS)
 
 
 def test_every_revision_has_its_sql_file_and_no_file_is_left_over():
-    assert {path.stem for path in SCHEMA.glob("*.sql")} == {revision.revision for revision in REVISIONS}
+    assert {path.stem for path in SCHEMA.glob("*.sql")} == set(REVISIONS)
 
 
-@pytest.mark.parametrize("revision", REVISIONS, ids=lambda revision: revision.revision)
-def test_a_revision_finds_its_sql_from_its_own_place(revision):
-    assert revision.module.SQL == SCHEMA
-    assert (revision.module.SQL / f"{revision.revision}.sql").is_file()
+def test_a_revision_finds_its_sql_from_its_own_place():
+    for path in FILES:
+        assert 'Path(__file__).resolve().parents[2] / "sql" / "schema"' in path.read_text()
+        assert path.resolve().parents[2] / "sql" / "schema" == SCHEMA
 
 
-@pytest.mark.parametrize("path", sorted(SCHEMA.glob("*.sql")), ids=lambda path: path.name)
-def test_a_schema_file_ends_no_transaction(path):
+def test_a_schema_file_ends_no_transaction():
     # All revisions of an upgrade and the lock stand in one transaction.
-    words = re.findall(
-        r"^\s*(commit|rollback|begin|start transaction)\s*;", path.read_text(), re.IGNORECASE | re.MULTILINE
-    )
-    assert words == []
-    assert "concurrently" not in path.read_text().lower()
-
-
-def test_the_way_back_from_the_first_revision_is_refused():
-    with pytest.raises(NotImplementedError, match="drop the referrals"):
-        REVISIONS[-1].module.downgrade()
+    ending = re.compile(r"^\s*(commit|rollback|begin|start transaction)\s*;|concurrently", re.IGNORECASE | re.MULTILINE)
+    assert [path.name for path in SCHEMA.glob("*.sql") if ending.search(path.read_text())] == []
 
 
 def test_the_version_table_is_not_airflows():
-    tree = ast.parse((MIGRATIONS / "env.py").read_text())
-    (options,) = [
-        ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and node.targets[0].id == "OPTIONS"
-    ]
+    options = constants(MIGRATIONS / "env.py")["OPTIONS"]
     assert options["version_table"] == "partner_center_alembic_version"
     assert options["transaction_per_migration"] is False
 

@@ -48,11 +48,11 @@ def test_an_address_keeps_its_first_letter_and_its_host(text, expected):
         "+49.6441.123456",
     ],
 )
-@pytest.mark.parametrize("around", ["{}", "call {} now", "call {}.", '"phone":"{}"', "({})"])
-def test_a_phone_number_is_masked_whole(phone, around):
-    masked = redact(around.format(phone))
-    assert "[phone]" in masked
-    assert not re.search(r"\d", masked)
+def test_a_phone_number_is_masked_whole(phone):
+    for around in ("{}", "call {} now", "call {}.", '"phone":"{}"', "({})"):
+        masked = redact(around.format(phone))
+        assert "[phone]" in masked
+        assert not re.search(r"\d", masked)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_ids_counts_times_and_addresses_of_servers_stay(text):
 ADDRESS_CHARACTERS = "abcXYZ019._%+-üñ東"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     local=st.text(ADDRESS_CHARACTERS, min_size=2, max_size=20),
     host=st.sampled_from(
@@ -113,13 +113,13 @@ def test_a_long_text_takes_no_long_time(part):
     assert time.monotonic() - began < 2
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.text(ADDRESS_CHARACTERS + "@ <>()\"'", max_size=60))
 def test_masking_twice_is_masking_once(text):
     assert mask_email(mask_email(text)) == mask_email(text)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.uuids(), st.datetimes(), st.integers(0, 10**9))
 def test_ids_times_and_counts_of_any_value_stay(guid, time, count):
     text = f"id {guid} at {time.isoformat()}Z: {count} rows"

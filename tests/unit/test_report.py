@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partner_center import report
@@ -68,6 +68,7 @@ def test_domains_that_do_not_add_up_are_told_with_both_sides(name, off):
     assert "clear extract_domains" in message.lower()
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.fixed_dictionaries(dict.fromkeys(GENERATED, COUNT)),
     st.dictionaries(st.sampled_from(["direction", "status", "other"]), COUNT),

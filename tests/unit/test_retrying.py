@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 import tenacity
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partner_center.errors import (
@@ -99,6 +99,7 @@ def test_a_date_in_the_past_means_now():
     assert retry_after("Sun, 06 Nov 1994 08:49:37 GMT") == 0.0
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.text(max_size=40))
 def test_no_header_raises(header):
     asked = retry_after(header)
