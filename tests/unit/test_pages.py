@@ -29,7 +29,7 @@ def same(row, value):
 # Any valid page
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rows=st.lists(VALUES, max_size=5),
     before=st.dictionaries(TEXTS, VALUES, max_size=2),
@@ -163,7 +163,7 @@ def test_a_page_that_is_cut_anywhere_is_refused(rows, part):
         split_page(body[: int(len(body) * part)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(body=st.binary(max_size=200) | st.text(alphabet='{}[]",:\\ valuex1', max_size=60).map(str.encode))
 @example(body=b'{"value":' * 3)
 def test_any_bytes_are_split_or_refused(body):

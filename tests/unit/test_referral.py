@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from partner_center import referral
 from partner_center.referral import LONGEST_ID, Quarantined, Referral, moment, parse
-from simulator.data import AWKWARD
 
 GOOD = {"id": "r-1", "direction": "Incoming", "status": "New"}
 FIELDS = ["id", "direction", "status", "createdDateTime", "updatedDateTime", "expirationDateTime"]
@@ -151,15 +150,6 @@ def test_no_value_of_a_wrong_type_raises(fields):
         assert 0 <= found.updated_tick <= 9
         assert found.deal_value is None or Decimal(found.deal_value).is_finite()
         assert all(isinstance(each, str | None) for each in (found.direction, found.status))
-
-
-def test_each_awkward_row_of_the_simulator_keeps_its_text():
-    for case in AWKWARD.values():
-        for text in case.rows:
-            found = parse(text.encode())
-            assert (found.payload if isinstance(found, Referral) else found.raw) == text, case.name
-            if not case.either:
-                assert isinstance(found, Quarantined) is (case.expected == "quarantined"), case.name
 
 
 # Ids, and what filter compares
