@@ -66,6 +66,9 @@ def airflow_home(log_tee: Tee) -> Any:
     environment.no_waiting_for_disks()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Airflow and its providers warn of when they are imported
+        import airflow.models
+        import airflow.providers.postgres.hooks.postgres
+        import airflow.sdk.execution_time.supervisor  # noqa: F401 - imported here for its warnings
     log_tee.install()
     return HOME
 

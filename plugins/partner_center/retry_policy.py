@@ -9,6 +9,9 @@ from airflow.sdk import RetryDecision, RetryPolicy
 
 from partner_center.errors import ApiUnavailable, PartnerCenterError
 
+LONGEST_DELAY = 3600.0
+"""Seconds between two tries of a task."""
+
 
 class RetryWhatMayPass(RetryPolicy):
     """`ApiUnavailable` is retried (Retry-After obeyed), every other error of ours fails at once."""
@@ -24,7 +27,8 @@ class RetryWhatMayPass(RetryPolicy):
         if isinstance(exception, ApiUnavailable):
             if exception.retry_after is None:
                 return RetryDecision.default()
-            delay = timedelta(seconds=exception.retry_after + 1)
+            # However long the service asks: a task that waits for days is one that nobody sees.
+            delay = timedelta(seconds=min(exception.retry_after, LONGEST_DELAY) + 1)
             return RetryDecision.retry(delay=delay, reason="the service asked to wait")
         if isinstance(exception, PartnerCenterError):
             return RetryDecision.fail(reason=type(exception).__name__)

@@ -115,13 +115,11 @@ def verify_counts(request: RunRequest, xcom: Any, sql: Path) -> Counts:
     Raises:
         CountMismatch: an equation is broken or an eligible referral is missing.
     """
-    counts: Counts = {"mode": request.mode}
-    for task_id in ("fetch_pages", "filter_referrals", "extract_domains", "load_referrals"):
-        upstream: Mapping[str, Any] | None = xcom.xcom_pull(task_ids=task_id)
-        if upstream is None:
-            raise CountMismatch(f"{task_id} left no counts, so nothing can be verified. Clear it with what follows.")
-        counts |= {name: value for name, value in upstream.items() if name in COUNTED}
-    statement = (sql / "verify_counts.sql").read_text(encoding="utf-8")
+    with runs.failures_recorded(request.run_id):
+        return _verified(request, _upstream_counts(request, xcom), (sql / "verify_counts.sql").read_text("utf-8"))
+
+
+def _verified(request: RunRequest, counts: Counts, statement: str) -> Counts:
     with warehouse.connect() as connection:
         found = warehouse.run_sql(connection, statement, {"run_id": request.run_id, "dry_run": request.dry_run})
     counts["persisted"] = found["persisted"]
@@ -133,6 +131,16 @@ def verify_counts(request: RunRequest, xcom: Any, sql: Path) -> Counts:
         runs.close_run(request.run_id, "failed", str(err), counts)
         raise
     runs.close_run(request.run_id, "success", None, counts)
+    return counts
+
+
+def _upstream_counts(request: RunRequest, xcom: Any) -> Counts:
+    counts: Counts = {"mode": request.mode}
+    for task_id in ("fetch_pages", "filter_referrals", "extract_domains", "load_referrals"):
+        upstream: Mapping[str, Any] | None = xcom.xcom_pull(task_ids=task_id)
+        if upstream is None:
+            raise CountMismatch(f"{task_id} left no counts, so nothing can be verified. Clear it with what follows.")
+        counts |= {name: value for name, value in upstream.items() if name in COUNTED}
     return counts
 
 

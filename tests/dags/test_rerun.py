@@ -54,12 +54,7 @@ AWAY = {
 }
 
 
-UNRECORDED = pytest.mark.xfail(strict=True, reason="steps.verify_counts records no failure but CountMismatch")
-
-
-@pytest.mark.parametrize(
-    "task_id", [pytest.param(name, marks=UNRECORDED if name == "verify_counts" else ()) for name in AWAY]
-)
+@pytest.mark.parametrize("task_id", AWAY)
 def test_of_a_run_that_failed_there(
     run_sync: Runner, simulator: Any, warehouse: Warehouse, short_waits: list[float], task_id: str
 ) -> None:
