@@ -79,6 +79,7 @@ def variables(airflow_home: Any) -> Iterator[None]:
     _delete_variables()
     yield
     _delete_variables()
+    _forget_masked_tokens()
 
 
 def _delete_variables() -> None:
@@ -88,6 +89,15 @@ def _delete_variables() -> None:
 
     with create_session() as session:
         session.execute(delete(Variable))
+
+
+def _forget_masked_tokens() -> None:
+    """Empty Airflow's masker: it compiles all secrets anew for each new one, in the end for seconds a sign-in."""
+    from airflow._shared.secrets_masker import secrets_masker as of_core
+    from airflow.sdk._shared.secrets_masker import secrets_masker as of_sdk
+
+    for module in (of_core, of_sdk):
+        module.reset_secrets_masker()
 
 
 @pytest.fixture(scope="session")
