@@ -43,8 +43,8 @@ from partner_center.retry_policy import RetryWhatMayPass
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 
-# Raise it when the mapping in load_30_write_referrals.sql changes: the next full read then writes every row anew.
-MAPPING_VERSION = 1
+# Raise it when the mapping in load_20_write_referrals.sql changes: the next full read then writes every row anew.
+MAPPING_VERSION = 2
 
 
 # Each status that Partner Center documents, in any case: a misspelled one would find nothing, in silence.

@@ -9,7 +9,7 @@ tests only, never at the top of a test file: a unit test then pays for none of i
 - `postgres18`, `postgres15`: a server for the worker; 15 is skipped where the system has none.
 - `warehouse`: an empty database of the test's own on PostgreSQL 18, and the connection `partner_center_db` to it:
   `.dsn`, `.connect()`, `.rows(sql)`, `.value(sql)`, `.execute(sql)` and more (support/warehouse.py).
-  `make_warehouse(server)` gives one on another server.
+  `make_warehouse(server, "locale_provider icu …")` gives one on another server, of another locale.
 - `simulator`: Partner Center, reset for each test, with the data set `disaster`, and the connection
   `partner_center_default` to it. `simulator.control` has all the switches: `seed("awkward")`, `faults([...])`,
   `requests()`, `violations()`, … Its violations are checked at the end of a test; a test that expects one says so by
@@ -131,14 +131,14 @@ def _running(make: Callable[[], Server]) -> Iterator[Server]:
 
 
 @pytest.fixture
-def make_warehouse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Server], Warehouse]]:
+def make_warehouse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Warehouse]]:
     """Give a maker of empty databases; the last one is the connection `partner_center_db`."""
     from tests.support.warehouse import CONNECTION, Warehouse
 
     with ExitStack() as made:
 
-        def make(server: Server) -> Warehouse:
-            name = server.make_database()
+        def make(server: Server, options: str = "") -> Warehouse:
+            name = server.make_database(options)
             made.callback(server.drop_database, name)
             warehouse = Warehouse(server.dsn(name))
             monkeypatch.setenv(CONNECTION, warehouse.connection)
@@ -148,7 +148,7 @@ def make_warehouse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Server
 
 
 @pytest.fixture
-def warehouse(make_warehouse: Callable[[Server], Warehouse], postgres18: Server) -> Warehouse:
+def warehouse(make_warehouse: Callable[..., Warehouse], postgres18: Server) -> Warehouse:
     """An empty database on PostgreSQL 18, known to Airflow as `partner_center_db`."""
     return make_warehouse(postgres18)
 

@@ -53,11 +53,11 @@ class LoadReferralsOperator(SqlCountsOperator):
         parameters: bound to every statement.
     """
 
-    template_fields: Sequence[str] = ("find_changes", "write_history", "write_referrals", "count", "parameters")
+    template_fields: Sequence[str] = ("find_changes", "write_referrals", "write_history", "count", "parameters")
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "find_changes": "sql",
-        "write_history": "sql",
         "write_referrals": "sql",
+        "write_history": "sql",
         "count": "sql",
         "parameters": "json",
     }
@@ -67,17 +67,17 @@ class LoadReferralsOperator(SqlCountsOperator):
         *,
         parameters: Mapping[str, Any],
         find_changes: str = "load_10_find_changes.sql",
-        write_history: str = "load_20_write_history.sql",
-        write_referrals: str = "load_30_write_referrals.sql",
+        write_referrals: str = "load_20_write_referrals.sql",
+        write_history: str = "load_30_write_history.sql",
         count: str = "load_40_count.sql",
         **kwargs: Any,
     ) -> None:
         super().__init__(parameters=parameters, **kwargs)
         self.find_changes = find_changes
-        self.write_history = write_history
         self.write_referrals = write_referrals
+        self.write_history = write_history
         self.count = count
 
     def statements(self) -> str:
         """Return the four files' SQL."""
-        return "\n".join((self.find_changes, self.write_history, self.write_referrals, self.count))
+        return "\n".join((self.find_changes, self.write_referrals, self.write_history, self.count))

@@ -1,6 +1,6 @@
 """One referral as the API sends it: what the pipeline needs of a row, or why it cannot be stored.
 
-SQL reads the text fields from the stored JSON (``include/sql/sync/load_30_write_referrals.sql``); what SQL could
+SQL reads the text fields from the stored JSON (``include/sql/sync/load_20_write_referrals.sql``); what SQL could
 stumble over (ids, dates, numbers, contacts) is read here. Field names and shapes:
 https://learn.microsoft.com/en-us/partner-center/developer/referrals
 """

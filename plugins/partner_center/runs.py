@@ -17,9 +17,14 @@ from partner_center.redaction import redact
 log = logging.getLogger(__name__)
 
 _OPEN = """
-insert into partner_center_sync_runs (run_id, mode, direction, statuses, dry_run, state)
-values (%(run_id)s, %(mode)s, %(direction)s, %(statuses)s, %(dry_run)s, 'running')
-on conflict (run_id) do update set state = 'running', finished_at = null, reason = null
+insert into partner_center_sync_runs (run_id, mode, direction, statuses, dry_run, state, read_at)
+values (%(run_id)s, %(mode)s, %(direction)s, %(statuses)s, %(dry_run)s, 'running', now())
+on conflict (run_id) do update set state = 'running', finished_at = null, reason = null, read_at = now()
+"""
+_FETCHED = """
+update partner_center_sync_runs
+set pages = %(pages)s, fetched = %(fetched)s, quarantined = %(quarantined)s
+where run_id = %(run_id)s
 """
 _CLOSE = """
 update partner_center_sync_runs
@@ -62,7 +67,7 @@ class RunRequest:
 
 
 def open_run(request: RunRequest) -> None:
-    """Write the run's row, or open it again."""
+    """Write the run's row, or open it again: what is read from now on is newer than what is stored so far."""
     with warehouse.connect() as connection:
         connection.execute(
             _OPEN,
@@ -74,6 +79,12 @@ def open_run(request: RunRequest) -> None:
                 "dry_run": request.dry_run,
             },
         )
+
+
+def note_fetched(run_id: str, counts: Mapping[str, int]) -> None:
+    """Write what fetch_pages counted (pages, fetched, quarantined), so that a run that fails later tells it too."""
+    with warehouse.connect() as connection:
+        connection.execute(_FETCHED, {**counts, "run_id": run_id})
 
 
 def close_run(run_id: str, state: str, reason: str | None, counts: Mapping[str, Any]) -> None:

@@ -72,13 +72,10 @@ def fetch_pages(request: RunRequest, migrations: Path) -> Counts:
             writer.add(page.number, page.rows)
             pages = page.number
             log.info("Page %d: %d rows, %d so far (%s).", page.number, len(page.rows), writer.fetched, page.answer)
+    counts = {"pages": pages, "fetched": writer.fetched, "quarantined": writer.quarantined}
+    runs.note_fetched(request.run_id, counts)
     log.info("Fetched %d rows on %d pages, %d of them quarantined.", writer.fetched, pages, writer.quarantined)
-    return {
-        "mode": request.mode,
-        "pages": pages,
-        "fetched": writer.fetched,
-        "quarantined": writer.quarantined,
-    }
+    return {"mode": request.mode, **counts}
 
 
 def extract_domains(run_id: str) -> Counts:

@@ -17,9 +17,10 @@ from partner_center.settings import AUTO_MIGRATE_VARIABLE, WAREHOUSE_CONNECTION_
 
 log = logging.getLogger(__name__)
 
-# Times come back in UTC; hash tables of narrow rows stay in memory, so that wide rows are not spilled to disk beside
-# them; and compiling a statement that runs once costs more than it saves. (SET, since pgbouncer refuses options.)
-_SESSION = "set timezone = 'UTC'; set work_mem = '64MB'; set jit = off"
+# The tables are in public, whatever the role's own search path; times come back in UTC; hash tables of narrow rows
+# stay in memory, so that wide rows are not spilled to disk beside them; and compiling a statement that runs once costs
+# more than it saves. (SET, since pgbouncer refuses options.)
+_SESSION = "set search_path = public; set timezone = 'UTC'; set work_mem = '64MB'; set jit = off"
 
 MIGRATION_LOCK = "select pg_advisory_xact_lock(hashtextextended('partner_center_migrations', 0))"
 
@@ -70,15 +71,20 @@ def connect() -> Iterator[psycopg.Connection[Any]]:
 
     try:
         hook = PostgresHook(WAREHOUSE_CONNECTION_ID)
-        with translated_errors(), hook.get_conn() as connection:
-            connection.execute(_SESSION)
-            connection.commit()
+        with translated_errors(), _session(hook) as connection:
             yield connection
     except AirflowNotFoundException as err:
         raise ConfigurationError(
             f"The connection {WAREHOUSE_CONNECTION_ID} does not exist, so there is no database to load into. Create it "
             "(type Postgres) under Admin > Connections."
         ) from err
+
+
+def _session(hook: Any) -> psycopg.Connection[Any]:
+    connection: psycopg.Connection[Any] = hook.get_conn()
+    connection.execute(_SESSION)
+    connection.commit()
+    return connection
 
 
 def run_sql(connection: psycopg.Connection[Any], sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +150,7 @@ def engine() -> Any:
 
     # The hook's own way to connect, so that every extra of the connection works as it does for the tasks.
     hook = PostgresHook(WAREHOUSE_CONNECTION_ID)
-    return create_engine("postgresql+psycopg://", creator=hook.get_conn, poolclass=NullPool)
+    return create_engine("postgresql+psycopg://", creator=lambda: _session(hook), poolclass=NullPool)
 
 
 def _upgrade(config: Any) -> None:

@@ -17,8 +17,8 @@ SYNC, SIGN_IN = "partner_center_referral_sync", "partner_center_sign_in"
 SQL = ROOT / "include" / "sql" / "sync"
 LOAD = {
     "find_changes": "load_10_find_changes.sql",
-    "write_history": "load_20_write_history.sql",
-    "write_referrals": "load_30_write_referrals.sql",
+    "write_referrals": "load_20_write_referrals.sql",
+    "write_history": "load_30_write_history.sql",
     "count": "load_40_count.sql",
 }
 DISASTER = {

@@ -14,6 +14,7 @@ from tests.support.environment import ROOT
 from tests.support.warehouse import Warehouse
 
 MIGRATIONS = ROOT / "include" / "migrations"
+HEAD = sorted(path.stem for path in (MIGRATIONS / "versions").glob("0*.py"))[-1]
 TABLES = {
     "partner_center_referrals",
     "partner_center_referral_history",
@@ -42,7 +43,7 @@ def ensure(*, auto_migrate: bool = True) -> None:
 def test_an_empty_database_gets_the_schema(airflow_home: Any, warehouse: Warehouse) -> None:
     ensure()
     assert tables(warehouse) >= TABLES
-    assert warehouse.value("select version_num from partner_center_alembic_version") == "0001_initial"
+    assert warehouse.value("select version_num from partner_center_alembic_version") == HEAD
 
 
 def test_a_second_time_changes_nothing(airflow_home: Any, warehouse: Warehouse) -> None:
@@ -66,7 +67,7 @@ def test_two_at_once_do_it_once(airflow_home: Any, warehouse: Warehouse) -> None
 def test_switched_off_a_schema_that_is_behind_is_told_and_left_alone(airflow_home: Any, warehouse: Warehouse) -> None:
     from partner_center.errors import SchemaBehind
 
-    with pytest.raises(SchemaBehind, match=r"revision none, this code needs 0001_initial.*make migrate"):
+    with pytest.raises(SchemaBehind, match=rf"revision none, this code needs {HEAD}.*make migrate"):
         ensure(auto_migrate=False)
     assert tables(warehouse) == set()
     ensure()
@@ -135,11 +136,21 @@ def test_by_the_command_that_operators_know(airflow_home: Any, warehouse: Wareho
         return done.stdout
 
     warehouse.execute("create table alembic_version (version_num text); insert into alembic_version values ('theirs')")
-    assert "0001_initial" not in alembic("current")
+    assert HEAD not in alembic("current")
     alembic("upgrade", "head")
-    assert "0001_initial (head)" in alembic("current")
+    assert f"{HEAD} (head)" in alembic("current")
     assert tables(warehouse) >= TABLES
     assert warehouse.rows("select version_num from alembic_version") == [{"version_num": "theirs"}]
+    # One step back and forth again, with the referrals that are there.
+    warehouse.execute(
+        "insert into partner_center_quarantine (run_id, reason, raw) values ('r', 'no_id', '{}'); "
+        "insert into partner_center_sync_runs (run_id, mode, direction, statuses, dry_run, state) "
+        "values ('r', 'full', 'any', '{}', false, 'success')"
+    )
+    alembic("downgrade", "0001_initial")
+    assert HEAD not in alembic("current")
+    alembic("upgrade", "head")
+    assert warehouse.value("select count(*) from partner_center_quarantine") == 1
 
 
 def test_a_warehouse_that_is_away_is_worth_another_try(airflow_home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,3 +183,11 @@ def test_the_way_back_from_the_first_revision_is_refused(airflow_home: Any, ware
         with pytest.raises(NotImplementedError, match="drop the referrals"):
             command.downgrade(config, "base")
     assert tables(warehouse) >= TABLES
+
+
+def test_the_tables_are_in_public_whatever_the_roles_search_path(airflow_home: Any, warehouse: Warehouse) -> None:
+    database = warehouse.dsn.rsplit("/", 1)[1]
+    warehouse.execute(f"create schema sales; alter database {database} set search_path = sales, public")
+    ensure()
+    assert tables(warehouse) >= TABLES
+    ensure(auto_migrate=False)

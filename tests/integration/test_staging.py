@@ -508,3 +508,19 @@ def test_the_staging_of_old_and_unknown_runs_is_dropped(database):
     assert database.value(parts) == 4
     stage([row("a")])
     assert database.value(parts) == 2
+
+
+def test_a_backlog_of_staging_melts_away_in_small_steps(database):
+    # After a week's pause a thousand runs are old at once: to drop them in one transaction takes more locks than
+    # PostgreSQL has room for.
+    parts = "select count(*) from pg_inherits where inhparent = 'partner_center_staged_payloads'::regclass"
+    known(database, RUN, "0 days")
+    database.rows(
+        "select count(partner_center_open_staging('partner_center_staged_payloads', 'old ' || number)) "
+        "from generate_series(1, 120) as number"
+    )
+    left = []
+    for _ in range(3):
+        stage([row("a")])
+        left.append(database.value(parts))
+    assert left == [21, 1, 1]

@@ -14,8 +14,8 @@ from tests.support.warehouse import Warehouse
 SQL = ROOT / "include" / "sql" / "sync"
 LOAD = (
     "load_10_find_changes.sql",
-    "load_20_write_history.sql",
-    "load_30_write_referrals.sql",
+    "load_20_write_referrals.sql",
+    "load_30_write_history.sql",
     "load_40_count.sql",
 )
 MICROSOFT, PARTNER = "msft", "6f9619ff-0000-4000-8000-00000000000c"
@@ -137,6 +137,96 @@ def test_older_content_replaces_no_newer(sync: Sync) -> None:
     assert sync.warehouse.value("select name from partner_center_referrals") == "new"
 
 
+NO_TIME, NET_MAXIMUM, TICK = None, "9999-12-31T23:59:59.9999999Z", "2026-11-01T00:00:00.000000{}Z"
+# updatedDateTime of what is stored, and of what a later run reads: may that replace it?
+LATER_READ = [
+    (TICK.format(1), TICK.format(2), True),
+    (TICK.format(2), TICK.format(1), False),
+    (TICK.format(1), TICK.format(1), True),
+    ("2026-11-01T00:00:00Z", NO_TIME, True),
+    (NO_TIME, "2026-11-01T00:00:00Z", True),
+    (NO_TIME, NO_TIME, True),
+    (NET_MAXIMUM, "2026-11-01T00:00:00Z", True),
+    (NET_MAXIMUM, NET_MAXIMUM, True),
+    ("2026-11-01T00:00:00Z", NET_MAXIMUM, True),
+]
+
+
+@pytest.mark.parametrize(("stored", "read", "replaces"), LATER_READ)
+def test_the_newer_version_wins_and_where_the_times_cannot_tell_the_one_read_later(
+    sync: Sync, stored: str | None, read: str | None, replaces: bool
+) -> None:
+    sync(referral(name="first", updatedDateTime=stored))
+    counts = sync(referral(name="second", updatedDateTime=read))
+    assert (counts["updated"], counts["unchanged"]) == ((1, 0) if replaces else (0, 1))
+    assert (counts["persisted"], counts["missing"]) == (1, 0)
+    standing = "select name from partner_center_referrals"
+    assert sync.warehouse.value(standing) == ("second" if replaces else "first")
+    # The first run once more, from what it staged: it was read earlier.
+    before = sync.warehouse.versions()
+    parameters = {"run_id": "run-1", "dry_run": "False", "mapping_version": 1}
+    sync.run(parameters, *LOAD)
+    assert sync.warehouse.versions() == before
+    assert sync.run(parameters, "verify_counts.sql")["missing"] == 0
+    assert len(sync.warehouse.history()) == replaces
+
+
+def test_a_run_that_reads_anew_is_newer_than_what_came_in_between(sync: Sync) -> None:
+    from partner_center import runs
+
+    sync(referral(name="first"))
+    sync(referral(name="second"))
+    runs.open_run(runs.RunRequest("run-1", "Incoming", ("New",), None, dry_run=False))
+    parameters = {"run_id": "run-1", "dry_run": "False", "mapping_version": 1}
+    assert sync.run(parameters, *LOAD)["updated"] == 0  # it is the run that inserted the row
+    assert sync.warehouse.value("select name from partner_center_referrals") == "first"
+
+
+def test_another_verdict_of_the_same_run_is_written(sync: Sync) -> None:
+    sync(referral(customerProfile={"team": [{"email": "a@contoso.com"}]}))
+    sync.warehouse.execute("update partner_center_staged_domains set domain = null, link_status = 'unlinked'")
+    parameters = {"run_id": "run-1", "dry_run": "False", "mapping_version": 1}
+    sync.run(parameters, *LOAD)
+    assert sync.warehouse.value("select link_status from partner_center_referrals") == "unlinked"
+    assert sync.run(parameters, "verify_counts.sql")["persisted"] == 1
+
+
+def test_an_update_that_the_database_swallows_has_no_history_until_it_is_written(sync: Sync) -> None:
+    sync(referral(name="one"))
+    sync.warehouse.execute(
+        "create function swallow() returns trigger language plpgsql as $$ begin return null; end $$; "
+        "create trigger swallow before update on partner_center_referrals for each row execute function swallow()"
+    )
+    newer = referral(name="two", updatedDateTime="2026-11-02T00:00:00Z")
+    for _ in range(2):
+        counts = sync(newer)
+        assert (counts["updated"], counts["persisted"], counts["missing_ids"]) == (0, 0, ["id-1"])
+    assert sync.warehouse.history() == []
+    sync.warehouse.execute("drop trigger swallow on partner_center_referrals")
+    assert sync(newer)["persisted"] == 1
+    assert sync.warehouse.history() == [("id-1", "name", "one", "two")]
+
+
+def test_an_update_is_missed_also_where_the_stored_time_is_in_the_future(sync: Sync) -> None:
+    sync(referral(name="one", updatedDateTime=NET_MAXIMUM))
+    sync.warehouse.execute(
+        "create function swallow() returns trigger language plpgsql as $$ begin return null; end $$; "
+        "create trigger swallow before update on partner_center_referrals for each row execute function swallow()"
+    )
+    assert sync(referral(name="two"))["missing_ids"] == ["id-1"]
+
+
+def test_history_tells_what_the_database_made_of_it(sync: Sync) -> None:
+    sync(referral(name="one"))
+    sync.warehouse.execute(
+        "create function shout() returns trigger language plpgsql as $$ begin new.name := upper(new.name); "
+        "return new; end $$; "
+        "create trigger shout before update on partner_center_referrals for each row execute function shout()"
+    )
+    sync(referral(name="two", updatedDateTime="2026-11-02T00:00:00Z"))
+    assert sync.warehouse.history() == [("id-1", "name", "one", "TWO")]
+
+
 def test_a_change_has_its_history_and_its_run(sync: Sync) -> None:
     sync(referral(details={"dealValue": 100, "currency": "EUR"}))
     sync(referral(status="Active", details={"dealValue": 250.5, "currency": "EUR"}))
@@ -187,6 +277,8 @@ CATEGORIES = [
     ("Shared", "SalesQualified", PARTNER, "co-sell"),
     ("Shared", "None", PARTNER, "co-sell"),
     ("Shared", "None", None, "unclassified"),
+    ("Shared", "None", "", "unclassified"),
+    ("Independent", "Direct", "", "marketplace"),
     (None, None, None, "unclassified"),
     ("Strange", "SalesQualified", PARTNER, "unclassified"),
 ]
@@ -194,7 +286,7 @@ CATEGORIES = [
 
 def test_the_category(sync: Sync) -> None:
     def row(number: int, kind: str | None, qualification: str | None, invited_by: str | None) -> dict[str, Any]:
-        invited = {"invitedBy": {"organizationId": invited_by}} if invited_by else None
+        invited = None if invited_by is None else {"invitedBy": {"organizationId": invited_by}}
         return referral(number, type=kind, qualification=qualification, inviteContext=invited)
 
     sync(*(row(number, *case[:3]) for number, case in enumerate(CATEGORIES)))
@@ -348,6 +440,7 @@ def test_every_column_comes_from_its_place(sync: Sync) -> None:
     assert row.pop("raw_data")["details"]["currency"] == "EUR"
     assert len(row.pop("content_hash")) == 16
     assert row.pop("synced_at") == row.pop("first_synced_at")
+    assert row.pop("updated_tick") == 0
     assert {name: str(value) for name, value in row.items()} == {
         "referral_id": "id-1",
         "engagement_id": "e",
@@ -404,6 +497,31 @@ def test_direction_and_statuses_are_as_asked_in_any_case(
     found = sync.warehouse.rows("select referral_id from partner_center_referrals order by 1")
     assert [row["referral_id"] for row in found] == stored
     assert counts["eligible"] + sum(counts["skipped"].values()) == 4
+
+
+TURKISH = "locale_provider icu icu_locale 'tr-TR'"
+
+
+@pytest.fixture
+def turkish_sync(airflow_home: Any, make_warehouse: Callable[..., Warehouse], postgres15: Any) -> Sync:
+    """PostgreSQL 15, since the one in the wheel has no ICU."""
+    from partner_center.warehouse import ensure_schema
+
+    made = Sync(make_warehouse(postgres15, TURKISH))
+    assert made.warehouse.value("select lower('INCOMING')") == "\u0131ncom\u0131ng"
+    ensure_schema(ROOT / "include" / "migrations", auto_migrate=True)
+    return made
+
+
+def test_any_case_in_a_database_whose_letters_have_other_cases(turkish_sync: Sync) -> None:
+    counts = turkish_sync(
+        referral(1, direction="INCOMING", status="ACTIVE"),
+        referral(2, direction="incoming", status="active"),
+        referral(3, direction="Incoming", status="Active"),
+        referral(4, direction="OUTGOING", status="ACTIVE"),
+        statuses='["Active"]',
+    )
+    assert (counts["eligible"], counts["persisted"], counts["skipped"]) == (3, 3, {"direction": 1})
 
 
 def test_a_run_without_rows_counts_nothing(sync: Sync) -> None:

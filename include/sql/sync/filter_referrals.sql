@@ -26,11 +26,13 @@ from (
                 partition by staged.referral_id
                 order by staged.updated_at desc nulls last, staged.updated_tick desc, staged.row_no desc
             ) as newest,
-            lower(%(direction)s) = 'any'
-            or coalesce(lower(staged.direction) = lower(%(direction)s), false) as direction_fits,
+            partner_center_folded(%(direction)s) = 'any'
+            or coalesce(partner_center_folded(staged.direction) = partner_center_folded(%(direction)s), false)
+                as direction_fits,
             coalesce(
-                lower(staged.status) in (
-                    select lower(wanted.status) from jsonb_array_elements_text(%(statuses)s::jsonb) as wanted (status)
+                partner_center_folded(staged.status) in (
+                    select partner_center_folded(wanted.status)
+                    from jsonb_array_elements_text(%(statuses)s::jsonb) as wanted (status)
                 ),
                 false
             ) as status_fits

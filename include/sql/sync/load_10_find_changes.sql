@@ -5,37 +5,41 @@ select pg_advisory_xact_lock(hashtextextended('partner_center_referrals', 0));
 
 -- Narrow rows first: which of them are new, and which may differ from what is stored.
 create temporary table pending on commit drop as
+with candidates as (
+    select
+        staged.row_no,
+        staged.referral_id,
+        stored.referral_id is null as is_new,
+        staged.content_hash <> stored.content_hash as content_differs,
+        coalesce(
+            (stored.domain, stored.domain_source, stored.domain_missing_reason, stored.domain_candidates)
+            is distinct from
+            (derived.domain, derived.domain_source, derived.domain_missing_reason, derived.domain_candidates)
+            or stored.mapping_version <> %(mapping_version)s,
+            false
+        ) as derived_differs,
+        stored.last_run_id = %(run_id)s
+        or partner_center_may_replace(
+            staged.updated_at, staged.updated_tick, coalesce(run.read_at, run.started_at),
+            stored.updated_at, stored.updated_tick, stored.synced_at
+        ) as may_replace,
+        case when stored.referral_id is not null then partner_center_tracked(stored) end as before
+    from partner_center_staged as staged
+    inner join partner_center_sync_runs as run on staged.run_id = run.run_id
+    inner join partner_center_staged_domains as derived
+        on derived.run_id = %(run_id)s and staged.row_no = derived.row_no
+    left join partner_center_referrals as stored on staged.referral_id = stored.referral_id
+    where staged.run_id = %(run_id)s and staged.outcome in ('eligible', 'closed')
+)
+
 select
-    staged.row_no,
-    staged.referral_id,
-    stored.referral_id is null as is_new,
-    coalesce(
-        (stored.domain, stored.domain_source, stored.domain_missing_reason, stored.domain_candidates)
-        is distinct from
-        (derived.domain, derived.domain_source, derived.domain_missing_reason, derived.domain_candidates)
-        or stored.mapping_version <> %(mapping_version)s,
-        false
-    ) as derived_differs
-from partner_center_staged as staged
-inner join partner_center_staged_domains as derived
-    on derived.run_id = %(run_id)s and staged.row_no = derived.row_no
-left join partner_center_referrals as stored on staged.referral_id = stored.referral_id
-where
-    staged.run_id = %(run_id)s
-    and staged.outcome in ('eligible', 'closed')
-    and (
-        stored.referral_id is null
-        or (
-            coalesce(staged.updated_at >= stored.updated_at, true)
-            and (
-                staged.content_hash <> stored.content_hash
-                or (stored.domain, stored.domain_source, stored.domain_missing_reason, stored.domain_candidates)
-                is distinct from
-                (derived.domain, derived.domain_source, derived.domain_missing_reason, derived.domain_candidates)
-                or stored.mapping_version <> %(mapping_version)s
-            )
-        )
-    );
+    row_no,
+    referral_id,
+    is_new,
+    not is_new and derived_differs as derived_differs,
+    before
+from candidates
+where is_new or (may_replace and (content_differs or derived_differs));
 
 analyze pending;
 

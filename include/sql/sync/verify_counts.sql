@@ -8,7 +8,13 @@ with eligible as (
         case
             when %(dry_run)s::boolean then derived.row_no is not null
             else coalesce(
-                stored.updated_at > staged.updated_at
+                (
+                    stored.last_run_id <> %(run_id)s
+                    and not partner_center_may_replace(
+                        staged.updated_at, staged.updated_tick, coalesce(run.read_at, run.started_at),
+                        stored.updated_at, stored.updated_tick, stored.synced_at
+                    )
+                )
                 or (
                     stored.content_hash = staged.content_hash
                     and (stored.status, stored.updated_at, stored.deal_value, stored.domain, stored.link_status)
@@ -19,6 +25,7 @@ with eligible as (
             )
         end as stands
     from partner_center_staged as staged
+    inner join partner_center_sync_runs as run on staged.run_id = run.run_id
     left join partner_center_staged_domains as derived
         on derived.run_id = %(run_id)s and staged.row_no = derived.row_no
     left join partner_center_referrals as stored on staged.referral_id = stored.referral_id

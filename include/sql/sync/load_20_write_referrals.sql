@@ -4,8 +4,8 @@
 insert into partner_center_referrals (
     referral_id, engagement_id, external_reference_id, name, status, substatus, type, referral_type, qualification,
     direction, customer_name, customer_country, domain, domain_source, domain_missing_reason, domain_candidates,
-    link_status, deal_value, currency, created_at, updated_at, expires_at, closing_at, raw_data, content_hash,
-    mapping_version, first_synced_at, first_run_id, synced_at, last_run_id
+    link_status, deal_value, currency, created_at, updated_at, updated_tick, expires_at, closing_at, raw_data,
+    content_hash, mapping_version, first_synced_at, first_run_id, synced_at, last_run_id
 )
 select
     staged.referral_id,
@@ -33,6 +33,7 @@ select
     raw.payload #>> '{details,currency}',
     staged.created_at,
     staged.updated_at,
+    staged.updated_tick,
     staged.expires_at,
     staged.closing_at,
     raw.payload,
@@ -53,13 +54,13 @@ where not %(dry_run)s::boolean
 on conflict (referral_id) do update set (
     engagement_id, external_reference_id, name, status, substatus, type, referral_type, qualification, direction,
     customer_name, customer_country, domain, domain_source, domain_missing_reason, domain_candidates, link_status,
-    deal_value, currency, created_at, updated_at, expires_at, closing_at, raw_data, content_hash, mapping_version,
-    synced_at, last_run_id
+    deal_value, currency, created_at, updated_at, updated_tick, expires_at, closing_at, raw_data, content_hash,
+    mapping_version, synced_at, last_run_id
 ) = (
     excluded.engagement_id, excluded.external_reference_id, excluded.name, excluded.status, excluded.substatus,
     excluded.type, excluded.referral_type, excluded.qualification, excluded.direction, excluded.customer_name,
     excluded.customer_country, excluded.domain, excluded.domain_source, excluded.domain_missing_reason,
     excluded.domain_candidates, excluded.link_status, excluded.deal_value, excluded.currency, excluded.created_at,
-    excluded.updated_at, excluded.expires_at, excluded.closing_at, excluded.raw_data, excluded.content_hash,
-    excluded.mapping_version, excluded.synced_at, excluded.last_run_id
+    excluded.updated_at, excluded.updated_tick, excluded.expires_at, excluded.closing_at, excluded.raw_data,
+    excluded.content_hash, excluded.mapping_version, excluded.synced_at, excluded.last_run_id
 );

@@ -1,0 +1,97 @@
+-- What: which of two versions of a referral is the newer one; comparison without regard to case; the tracked fields in
+-- one place; staging that ends in small steps.
+-- Why once only: alembic runs each revision once, in a transaction, under an advisory lock (warehouse.py).
+
+alter table partner_center_referrals add column if not exists updated_tick smallint not null default 0;
+
+comment on column partner_center_referrals.updated_tick is
+'the seventh fraction digit of updatedDateTime (100 ns), which timestamptz does not hold';
+
+alter table partner_center_sync_runs add column if not exists read_at timestamptz;
+
+comment on column partner_center_sync_runs.read_at is 'when fetch_pages began to read, in its latest try';
+
+-- Whether a version of a referral that was read at `read_at` may take the place of the stored one: the newer
+-- updatedDateTime wins. Where the two times cannot tell (equal, missing, or in the future, such as .NET's year 9999),
+-- the version that was read later wins.
+create function partner_center_may_replace(
+    updated_at timestamptz, updated_tick smallint, read_at timestamptz,
+    stored_updated_at timestamptz, stored_updated_tick smallint, stored_synced_at timestamptz
+) returns boolean
+language sql stable
+return case
+    when
+        (updated_at, updated_tick) = (stored_updated_at, stored_updated_tick)
+        or updated_at is null or updated_at > now() + interval '1 day'
+        or stored_updated_at is null or stored_updated_at > now() + interval '1 day'
+        then read_at >= stored_synced_at
+    else (updated_at, updated_tick) > (stored_updated_at, stored_updated_tick)
+end;
+
+-- A text without regard to case, by the letters A to Z alone: in a Turkish database, lower('INCOMING') has others.
+create function partner_center_folded(value text) returns text
+language sql immutable
+return lower(value collate "C");
+
+-- The fields whose changes are history, each as text.
+create function partner_center_tracked(referral partner_center_referrals) returns jsonb
+language sql stable
+return jsonb_build_object(
+    'name', referral.name,
+    'status', referral.status,
+    'substatus', referral.substatus,
+    'qualification', referral.qualification,
+    'customer_name', referral.customer_name,
+    'domain', referral.domain,
+    'deal_value', trim_scale(referral.deal_value)::text,
+    'currency', referral.currency,
+    'expires_at', to_jsonb(referral.expires_at) #>> '{}',
+    'closing_at', to_jsonb(referral.closing_at) #>> '{}'
+);
+
+-- An empty organization id names nobody, as null does.
+create or replace function partner_center_referral_type(type text, qualification text, invited_by text) returns text
+language sql immutable
+return case
+    when type = 'Independent' and qualification = 'Direct' and coalesce(nullif(invited_by, ''), 'msft') = 'msft'
+        then 'marketplace'
+    when type = 'Independent' and qualification in ('SalesQualified', 'MarketingQualified') and invited_by = 'msft'
+        then 'qualified-lead'
+    when
+        type in ('Independent', 'Shared') and qualification in ('SalesQualified', 'None')
+        and nullif(invited_by, '') <> 'msft'
+        then 'co-sell'
+    else 'unclassified'
+end;
+
+-- Drops the staging of runs that began longer ago, and of runs that nobody knows; a hundred partitions of each kind at
+-- a time, since each takes locks until the transaction ends, and PostgreSQL has room for some 6,000 by default. A run
+-- makes one of each kind, so a backlog (after a week's pause, say) melts away.
+create or replace function partner_center_drop_old_staging(kept interval) returns void
+language plpgsql as $$
+declare
+    parent text;
+    old regclass;
+begin
+    foreach parent in array array[
+        'partner_center_staged', 'partner_center_staged_payloads', 'partner_center_staged_domains'
+    ] loop
+        for old in
+            select child.oid::regclass
+            from pg_inherits
+            inner join pg_class as child on pg_inherits.inhrelid = child.oid
+            where
+                pg_inherits.inhparent = parent::regclass
+                and child.relname not in (
+                    select partner_center_partition(parent, run_id)
+                    from partner_center_sync_runs
+                    where started_at > now() - kept
+                )
+            order by child.oid
+            limit 100
+        loop
+            execute format('drop table %s', old);
+        end loop;
+    end loop;
+end
+$$;
