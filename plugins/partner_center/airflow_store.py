@@ -10,31 +10,54 @@ import os
 import sys
 from typing import Any
 
+from partner_center.errors import VariableUnreadable
 from partner_center.settings import ENABLED_VARIABLE, ENVIRONMENT_PREFIX, parse_flag
 
 
 def get(key: str) -> str | None:
-    """Return a Variable's value, or None where it is not set or could not be read.
+    """Return a Variable's value, or None where it is not set.
 
-    No default is handed to Airflow: its look-up answers with the default also when it failed. A caller
-    that gets None must therefore not overwrite the Variable with something poorer.
+    No default is handed to Airflow: its look-up answers with the default also when it failed, be it that the metadata
+    database is away or that the Fernet key does not open the value. So its "not found" is not believed until the list
+    of names says the same.
+
+    Raises:
+        VariableUnreadable: the look-up failed, so nothing may be decided by it.
     """
-    if _under_supervisor():
-        from airflow.sdk import Variable
-        from airflow.sdk.exceptions import AirflowRuntimeError
-
-        try:
-            value: Any = Variable.get(key)
-        except AirflowRuntimeError:
-            return None
-    else:
-        from airflow.models import Variable as StoredVariable
-
-        try:
-            value = StoredVariable.get(key)
-        except KeyError:
-            return None
+    value, is_known = _in_task(key) if _under_supervisor() else _elsewhere(key)
+    if value is None and is_known:
+        raise VariableUnreadable(
+            f"The Variable {key} could not be read, so nothing was decided by it. It is tried again by itself. If it "
+            "lasts, the metadata database is away, or the Fernet key is not the one that the Variable was encrypted "
+            "with: bring that key back, or delete the Variable and set it (or sign in) anew."
+        )
     return None if value is None else str(value)
+
+
+def _in_task(key: str) -> tuple[Any, bool]:
+    """Return a Variable's value as a task or trigger sees it, and whether there is such a Variable."""
+    from airflow.sdk import Variable
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    try:
+        return Variable.get(key), True
+    except AirflowRuntimeError:
+        return None, key in Variable.keys(prefix=key)
+
+
+def _elsewhere(key: str) -> tuple[Any, bool]:
+    """Do the same in a script or the API server."""
+    from airflow.models import Variable
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    # Before the value: where the database is away, Airflow's look-up would log a traceback and say "not found".
+    with create_session() as session:
+        is_known = session.scalar(select(Variable.id).where(Variable.key == key)) is not None
+    try:
+        return Variable.get(key), is_known
+    except KeyError:
+        return None, is_known
 
 
 def put(key: str, value: str, description: str) -> None:
@@ -78,28 +101,3 @@ def sync_enabled() -> bool:
 def _under_supervisor() -> bool:
     runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     return getattr(runner, "SUPERVISOR_COMMS", None) is not None
-
-
-def surely_absent(key: str) -> bool:
-    """Whether the metadata database itself says that the Variable does not exist.
-
-    ``get`` cannot tell: in a task, Airflow's look-up turns every failure into "not found".
-    """
-    if not _under_supervisor():
-        return _absent_in_metadata(key)
-    from airflow.sdk.exceptions import ErrorType
-    from airflow.sdk.execution_time import task_runner
-    from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable
-
-    answer = task_runner.SUPERVISOR_COMMS.send(GetVariable(key=key))
-    return isinstance(answer, ErrorResponse) and answer.error == ErrorType.VARIABLE_NOT_FOUND
-
-
-def _absent_in_metadata(key: str) -> bool:
-    # Asked directly: Variable.get logs a failure of the database and then says "not found", here too.
-    from airflow.models import Variable as StoredVariable
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    with create_session() as session:
-        return session.scalar(select(StoredVariable.id).where(StoredVariable.key == key)) is None

@@ -72,6 +72,8 @@ class CountMismatch(PartnerCenterError):
 class ApiUnavailable(PartnerCenterError):
     """The login or the API could not be reached, throttled, or answered garbage: worth another try.
 
+    So are its subclasses: an outside world of ours that does not answer just now.
+
     Args:
         message: what happened, what it means, what to do next.
         retry_after: seconds that the service asked to wait, when it did.
@@ -83,3 +85,7 @@ class ApiUnavailable(PartnerCenterError):
 
     def __reduce__(self) -> tuple[type[ApiUnavailable], tuple[str, float | None]]:
         return type(self), (str(self), self.retry_after)
+
+
+class VariableUnreadable(ApiUnavailable):
+    """An Airflow Variable exists, or may exist, and could not be read: it must not count as absent."""

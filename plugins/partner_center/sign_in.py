@@ -27,7 +27,7 @@ def by_device_code(show: Callable[[str], None]) -> AccessToken:
         ApiUnavailable, ConfigurationError: as `TokenSource.start_device_flow`.
     """
     store = VariableStore()
-    store.surely_absent()  # raises where nothing could be kept, before a person takes the trouble
+    store.read()  # raises where nothing could be kept, before a person takes the trouble
     hook = PartnerCenterHook()
     flow = hook.tokens.start_device_flow()
     for line in instructions(flow):

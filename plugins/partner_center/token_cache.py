@@ -27,10 +27,7 @@ class Store(Protocol):
     """Where the serialized cache is kept."""
 
     def read(self) -> str | None:
-        """Return the text, or None where there is none or it could not be read."""
-
-    def surely_absent(self) -> bool:
-        """Whether it is certain that nothing is kept."""
+        """Return the text, or None where surely none is kept; raise where that is not known."""
 
     def write(self, text: str) -> None:
         """Keep the text."""
@@ -46,16 +43,10 @@ class VariableStore:
         self._key = key
 
     def read(self) -> str | None:
-        """Return the Variable's value, or None."""
+        """Return the Variable's value, or None; raises `VariableUnreadable`."""
         from partner_center import airflow_store
 
         return airflow_store.get(self._key)
-
-    def surely_absent(self) -> bool:
-        """Ask the metadata database."""
-        from partner_center import airflow_store
-
-        return airflow_store.surely_absent(self._key)
 
     def write(self, text: str) -> None:
         """Set the Variable."""
@@ -80,6 +71,7 @@ class StoredTokenCache:
         """Return the kept cache; an empty one where nobody has signed in yet.
 
         Raises:
+            VariableUnreadable: the look-up failed, which must not look like nobody being signed in.
             ConfigurationError: the Variable holds something that is no MSAL cache.
         """
         cache = SerializableTokenCache()
@@ -98,6 +90,7 @@ class StoredTokenCache:
 
         Raises:
             SignInRequired: writing would have replaced a kept refresh token by none.
+            VariableUnreadable: it is not known what would have been replaced.
         """
         if not cache.has_state_changed:
             return False
@@ -115,16 +108,12 @@ class StoredTokenCache:
 
     def _refuse_a_poorer_one(self, text: str) -> None:
         kept = self._store.read()
-        if kept is None:
-            if not self._store.surely_absent():
-                raise SignInRequired("cache_unreadable", _UNREADABLE)
-            return
-        if _refresh_tokens(text) == 0 and _refresh_tokens(kept) > 0:
+        if kept is not None and _refresh_tokens(text) == 0 and _refresh_tokens(kept) > 0:
             raise SignInRequired("no_refresh_token", _POORER)
 
     def _imported_once(self) -> str | None:
         path = os.environ.get(CACHE_PATH_ENVIRONMENT)
-        if not path or not Path(path).is_file() or not self._store.surely_absent():
+        if not path or not Path(path).is_file():
             return None
         text = Path(path).read_text(encoding="utf-8", errors="replace")
         if _refresh_tokens(text) == 0:
@@ -150,10 +139,6 @@ def _refresh_tokens(text: str) -> int:
 _BROKEN = (
     f"The Variable {TOKEN_CACHE_VARIABLE} is not a token cache, so nobody counts as signed in. Delete the Variable "
     "and sign in again: python scripts/partner_center_device_code_flow.py"
-)
-_UNREADABLE = (
-    f"The Variable {TOKEN_CACHE_VARIABLE} could not be read just now, so the new tokens were not written over it. "
-    "Clear the task to try again."
 )
 _POORER = (
     "The sign-in gave no refresh token, so the kept one was not replaced: it would have lasted for an hour only. "

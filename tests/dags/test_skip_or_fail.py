@@ -87,6 +87,37 @@ def test_the_flag_is_taken_from_the_environment_where_there_is_no_variable(
     assert_all_stored(sync_runner(), warehouse)
 
 
+def encrypt_with_another_key(variable: str, value: str) -> None:
+    """Leave a Variable as it stands after the Fernet key was replaced: Airflow's look-up then answers with nothing."""
+    from airflow.models import Variable
+    from airflow.utils.session import create_session
+    from cryptography.fernet import Fernet
+    from sqlalchemy import delete, insert
+
+    secret = Fernet(Fernet.generate_key()).encrypt(value.encode()).decode()
+    with create_session() as session:
+        session.execute(delete(Variable).where(Variable.key == variable))
+        session.execute(insert(Variable.__table__).values(key=variable, val=secret, is_encrypted=True))
+
+
+@pytest.mark.parametrize("variable", ["partner_center_enabled", "partner_center_token_cache"])
+def test_what_cannot_be_read_is_neither_off_nor_signed_out(
+    sync_runner: Runner,
+    signed_in: None,
+    warehouse: Warehouse,
+    simulator: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    short_waits: list[float],
+    variable: str,
+) -> None:
+    monkeypatch.setenv("HUNTER_PARTNER_CENTER_ENABLED", "true")
+    simulator.control.clear_requests()
+    encrypt_with_another_key(variable, "true")
+    run = sync_runner()
+    assert_failed(run, "acquire_token", f"The Variable {variable} could not be read", "Fernet key")
+    assert simulator.control.requests() == []
+
+
 # --- a person has to sign in -----------------------------------------------------------------------------------------
 
 

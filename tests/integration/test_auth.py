@@ -29,9 +29,6 @@ class MemoryStore:
     def read(self):
         return self.text
 
-    def surely_absent(self):
-        return self.text is None
-
     def write(self, text):
         self.text = text
         self.writes += 1

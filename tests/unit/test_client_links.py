@@ -24,9 +24,6 @@ class NoStore:
     def read(self):
         return None
 
-    def surely_absent(self):
-        return True
-
     def write(self, _text):
         raise AssertionError
 
