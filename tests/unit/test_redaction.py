@@ -26,6 +26,8 @@ from partner_center.redaction import mask_email, redact
         ("mailto:aino@contoso.com", "m***@contoso.com"),
         ("küche@bäckerei.de", "k***@bäckerei.de"),
         ("東京@例え.jp", "東***@例え.jp"),
+        ('"uwe lang"@firma.de', '"***"@firma.de'),
+        ('"uwe\\"l@ng"@firma.de, aino@contoso.com', '"***"@firma.de, a***@contoso.com'),
         ("", ""),
     ],
 )
