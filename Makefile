@@ -28,9 +28,9 @@ demo: setup ## the main job from nothing: Postgres, simulator, sign-in, one run 
 up: setup ## Airflow with its UI, the DAGs unpaused; Ctrl-C stops all of it
 	@$(BIN)/python -m scripts.local_stack up
 
-# One pytest session, so that one line at the end tells the whole; the unit tests come first in it.
-test: setup ## all tests, unit tests first
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(wildcard tests/unit) tests $(ARGS)
+# One pytest session, so that one line at the end tells the whole; tests/conftest.py puts the quick tests first.
+test: setup ## all tests, the quick ones first
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests $(ARGS)
 
 test-unit: setup ## the unit tests alone: seconds
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -47,6 +46,20 @@ HOME = environment.make_home()
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+QUICK_FIRST = ("unit", "simulator", "integration", "dags")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first; of the others, the longest first, so that no worker is left alone with one at the end."""
+    tests = environment.ROOT / "tests"
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        folder = item.path.relative_to(tests).parts[0]
+        return QUICK_FIRST.index(folder), item.get_closest_marker("slow") is None
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
@@ -158,13 +171,8 @@ def running_simulator_of_worker() -> Iterator[Simulator]:
     """The simulator's process-wide server; use `simulator`."""
     from simulator import Simulator
 
-    running = Simulator("empty")
-    running.start()
-    yield running
-    # In a thread that nobody has to wait for: it has been seen to hang on a connection that a client kept open.
-    stopping = threading.Thread(target=running.stop, daemon=True)
-    stopping.start()
-    stopping.join(10)
+    with Simulator("empty") as running:
+        yield running
 
 
 @pytest.fixture

@@ -74,6 +74,15 @@ def test_a_restart_keeps_its_trust_and_can_keep_its_port(tmp_path: Path) -> None
         reach(vars(second))
 
 
+def test_it_stops_at_once_though_a_client_keeps_its_connection_open() -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        with Simulator("empty") as sim:
+            session.get(f"{sim.authority}/v2.0/.well-known/openid-configuration", verify=sim.ca, timeout=5)
+            begun = time.monotonic()
+    assert time.monotonic() - begun < 3
+
+
 def test_it_starts_fast_and_answers_as_localhost_too() -> None:
     starts = []
     # The best of three: a busy machine is not this test's subject.
