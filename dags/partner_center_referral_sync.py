@@ -46,7 +46,6 @@ INCLUDE = Path(__file__).resolve().parents[1] / "include"
 # Raise it when the mapping in load_20_write_referrals.sql changes: the next full read then writes every row anew.
 MAPPING_VERSION = 2
 
-
 # Each status that Partner Center documents, in any case: a misspelled one would find nothing, in silence.
 STATUSES = ["New", "Active", "Closed", "None"]
 STATUS_PATTERN = "|".join("".join(f"[{letter.upper()}{letter.lower()}]" for letter in status) for status in STATUSES)
@@ -68,6 +67,7 @@ def _request(context: dict[str, Any]) -> Any:
 @dag(
     dag_id="partner_center_referral_sync",
     dag_display_name="Partner Center referral sync",
+    description="Brings the referrals of Microsoft Partner Center into the warehouse, every row accounted for.",
     doc_md=__doc__,
     schedule=_interval(),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
@@ -90,7 +90,12 @@ def _request(context: dict[str, Any]) -> Any:
             enum=["incremental", "full"],
             description_md="Both read everything for now: there is no watermark yet.",
         ),
-        "direction": Param("Incoming", type="string", enum=["Incoming", "Outgoing", "any"]),
+        "direction": Param(
+            "Incoming",
+            type="string",
+            enum=["Incoming", "Outgoing", "any"],
+            description_md="Incoming: what Microsoft or a partner sent to you. Outgoing: what you sent.",
+        ),
         "statuses": Param(
             ["New", "Active"],
             type="array",

@@ -27,6 +27,7 @@ from partner_center.sign_in_operator import SignInOperator
 @dag(
     dag_id="partner_center_sign_in",
     dag_display_name="Partner Center sign-in",
+    description="Signs a person in to Partner Center by device code; the task's log shows address and code.",
     doc_md=__doc__,
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
