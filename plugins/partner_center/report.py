@@ -8,7 +8,12 @@ from typing import Any
 from partner_center.errors import CountMismatch
 
 NAMED_IDS = 20
-"""So many missing ids are named in the error."""
+"""So many ids are named in an error."""
+
+_WHAT_TO_DO = (
+    "Look for a trigger, rule or row-level policy on the table, then clear load_referrals with what follows, or wait "
+    "for the next full run."
+)
 
 
 def check(counts: Mapping[str, Any]) -> None:
@@ -36,21 +41,38 @@ def check(counts: Mapping[str, Any]) -> None:
         )
 
 
-def check_persisted(eligible: int, persisted: int, missing: int, missing_ids: list[str]) -> None:
-    """Check that every eligible referral stands in the table.
+def check_persisted(eligible: int, found: Mapping[str, Any]) -> None:
+    """Check that every referral of the run stands in the table.
+
+    Args:
+        eligible: how many filter_referrals decided to be eligible.
+        found: what verify_counts.sql selects: persisted, missing and outdated, and the first ids of the latter two.
 
     Raises:
         CountMismatch: some do not; the message names how many and the first 20.
     """
-    if persisted == eligible and not missing:
-        return
-    named = ", ".join(missing_ids[:NAMED_IDS])
-    raise CountMismatch(
-        f"{eligible - persisted} of {eligible} eligible referrals do not stand in partner_center_referrals with this "
-        f"run's content, so sales does not see them. Missing: {named or 'their staged rows are gone, too'}"
-        f"{' and more' if missing > NAMED_IDS else ''}. Look for a trigger, rule or row-level policy on the table, "
-        "then clear load_referrals with what follows, or wait for the next full run."
-    )
+    if found["missing"]:
+        raise CountMismatch(
+            f"{found['missing']} of {eligible} eligible referrals do not stand in partner_center_referrals with this "
+            f"run's content, so sales does not see them. Missing: {_named(found['missing_ids'], found['missing'])}. "
+            f"{_WHAT_TO_DO}"
+        )
+    if found["persisted"] != eligible:
+        raise CountMismatch(
+            f"{eligible} referrals were eligible, but {found['persisted']} of that kind are staged now: fetch_pages or "
+            "filter_referrals was run again without what follows, or the staging is gone (kept for 7 days; lost when "
+            "PostgreSQL crashes). Clear fetch_pages with everything after it."
+        )
+    if found["outdated"]:
+        raise CountMismatch(
+            f"{found['outdated']} referrals that are no longer eligible stand in partner_center_referrals with older "
+            f"content, so sales sees them as open. Outdated: {_named(found['outdated_ids'], found['outdated'])}. "
+            f"{_WHAT_TO_DO}"
+        )
+
+
+def _named(ids: list[str], count: int) -> str:
+    return ", ".join(ids[:NAMED_IDS]) + (" and more" if count > NAMED_IDS else "")
 
 
 def funnel(counts: Mapping[str, Any]) -> str:

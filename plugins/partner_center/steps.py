@@ -123,7 +123,7 @@ def _verified(request: RunRequest, counts: Counts, statement: str) -> Counts:
     log.info("%s%s", "Dry run, nothing was written: " if request.dry_run else "", report.funnel(counts))
     try:
         report.check(counts)
-        report.check_persisted(counts["eligible"], found["persisted"], found["missing"], found["missing_ids"])
+        report.check_persisted(counts["eligible"], found)
     except CountMismatch as err:
         runs.close_run(request.run_id, "failed", str(err), counts)
         raise

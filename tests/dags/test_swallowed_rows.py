@@ -88,6 +88,19 @@ def test_an_update_that_the_database_holds_back_is_missed_as_well(
     assert referral_id in warehouse.run(run.run_id)["reason"]
 
 
+def test_a_closed_referral_that_the_database_keeps_open_fails_the_run_too(
+    run_sync: Runner, simulator: Any, warehouse: Warehouse
+) -> None:
+    assert run_sync().state == "success"
+    referral_id = warehouse.value("select min(referral_id) from partner_center_referrals")
+    simulator.control.patch(referral_id, {"status": "Closed", "substatus": "Won"})
+    warehouse.execute(SWALLOWING.format(share=1))
+    run = run_sync()
+    assert run.failed_in("verify_counts")
+    assert "1 referrals that are no longer eligible" in run.log
+    assert referral_id in warehouse.run(run.run_id)["reason"]
+
+
 def test_a_row_that_the_database_changes_behind_our_back_is_missed(run_sync: Runner, warehouse: Warehouse) -> None:
     assert run_sync({"dry_run": True}).state == "success"
     warehouse.execute(

@@ -18,6 +18,7 @@ LOAD = (
     "load_30_write_history.sql",
     "load_40_count.sql",
 )
+ALL_STAND = {"missing": 0, "missing_ids": [], "outdated": 0, "outdated_ids": []}
 MICROSOFT, PARTNER = "msft", "6f9619ff-0000-4000-8000-00000000000c"
 
 
@@ -216,6 +217,21 @@ def test_an_update_is_missed_also_where_the_stored_time_is_in_the_future(sync: S
     assert sync(referral(name="two"))["missing_ids"] == ["id-1"]
 
 
+def test_one_that_closed_and_is_held_back_is_outdated(sync: Sync) -> None:
+    sync(*(referral(number) for number in range(10, 40)))
+    sync.warehouse.execute(
+        "create function swallow() returns trigger language plpgsql as $$ begin return null; end $$; "
+        "create trigger swallow before update on partner_center_referrals for each row execute function swallow()"
+    )
+    closed = [referral(number, status=("Closed", 7)[number % 2]) for number in range(10, 35)]
+    counts = sync(*closed, referral(36))
+    assert (counts["closed"], counts["persisted"], counts["missing"], counts["outdated"]) == (25, 1, 0, 25)
+    assert counts["outdated_ids"] == [f"id-{number}" for number in range(10, 30)]
+    sync.warehouse.execute("drop trigger swallow on partner_center_referrals")
+    counts = sync(*closed)
+    assert (counts["updated"], counts["outdated"], counts["persisted"]) == (25, 0, 0)
+
+
 def test_history_tells_what_the_database_made_of_it(sync: Sync) -> None:
     sync(referral(name="one"))
     sync.warehouse.execute(
@@ -316,7 +332,7 @@ def test_a_second_try_of_the_load_counts_the_same_and_writes_nothing(sync: Sync)
     parameters = {"run_id": "run-2", "dry_run": "False", "mapping_version": 1}
     for _ in range(2):
         assert sync.run(parameters, *LOAD) == told
-        assert sync.run(parameters, "verify_counts.sql") == {"persisted": 3, "missing": 0, "missing_ids": []}
+        assert sync.run(parameters, "verify_counts.sql") == {"persisted": 3} | ALL_STAND
     assert (sync.warehouse.versions(), sync.warehouse.history()) == (before, history)
 
 
@@ -366,7 +382,7 @@ def test_what_stands_otherwise_than_it_was_read_is_missing(sync: Sync) -> None:
                 connection.execute(spoil)
                 verify = (SQL / "verify_counts.sql").read_text()
                 found = connection.execute(verify, parameters).fetchone()
-            assert found == {"persisted": 0, "missing": 1, "missing_ids": ["id-1"]}, spoil
+            assert found == ALL_STAND | {"persisted": 0, "missing": 1, "missing_ids": ["id-1"]}, spoil
     assert sync.run(parameters, "verify_counts.sql")["persisted"] == 1
 
 
@@ -529,7 +545,7 @@ def test_a_run_without_rows_counts_nothing(sync: Sync) -> None:
     before = sync.warehouse.versions()
     counts = sync()
     assert counts.pop("skipped") == {}
-    assert counts.pop("missing_ids") == []
+    assert counts.pop("missing_ids") == counts.pop("outdated_ids") == []
     assert set(counts.values()) == {0}
     assert sync.warehouse.versions() == before
 

@@ -39,6 +39,11 @@ def persisted_refusal(*arguments):
     return str(caught.value)
 
 
+def read_back(persisted, **more):
+    """What verify_counts.sql selects."""
+    return {"persisted": persisted, "missing": 0, "missing_ids": [], "outdated": 0, "outdated_ids": []} | more
+
+
 def test_accounts_that_add_up_pass():
     report.check(GOOD)
     report.check(GOOD | {"skipped": {}, "fetched": 90})
@@ -87,37 +92,29 @@ def test_exactly_the_accounts_that_add_up_pass(counts, skipped, lost, undecided)
 
 @pytest.mark.parametrize("eligible", [0, 1, 88])
 def test_all_eligible_in_the_table_passes(eligible):
-    report.check_persisted(eligible, eligible, 0, [])
+    report.check_persisted(eligible, read_back(eligible))
 
 
-def test_missing_referrals_are_counted_and_named():
-    message = persisted_refusal(88, 85, 3, ["id-a", "id-b", "id-c"])
-    assert "3 of 88" in message
-    assert "id-a, id-b, id-c" in message
-    assert "and more" not in message
+def ids(count):
+    return [f"id-{number:02d}" for number in range(count)]
 
 
-def test_at_most_twenty_are_named():
-    ids = [f"id-{number:02d}" for number in range(25)]
-    message = persisted_refusal(88, 63, 25, ids)
-    assert re.findall(r"id-\d\d", message) == ids[:20]
-    assert "25 of 88" in message
-    assert "and more" in message
+@pytest.mark.parametrize("kind", ["missing", "outdated"])
+@pytest.mark.parametrize(("count", "named"), [(1, 1), (3, 3), (20, 20), (21, 20), (25, 20)])
+def test_what_does_not_stand_is_counted_and_the_first_twenty_are_named(kind, count, named):
+    persisted = 88 - count if kind == "missing" else 88
+    message = persisted_refusal(88, read_back(persisted, **{kind: count, f"{kind}_ids": ids(count)[:20]}))
+    assert message.startswith(f"{count} ")
+    assert re.findall(r"id-\d\d", message) == ids(named)
+    assert ("and more" in message) == (count > 20)
+    assert "clear load_referrals" in message
 
 
-def test_twenty_missing_are_all():
-    message = persisted_refusal(88, 68, 20, [f"id-{number:02d}" for number in range(20)])
-    assert "id-19" in message
-    assert "and more" not in message
-
-
-def test_staged_rows_that_are_gone_are_missing_too():
-    assert "80 of 80" in persisted_refusal(80, 0, 0, [])
-    assert "staged rows are gone" in persisted_refusal(80, 0, 0, [])
-
-
-def test_more_persisted_than_eligible_is_no_success():
-    persisted_refusal(80, 81, 0, [])
+@pytest.mark.parametrize("persisted", [0, 79, 81])
+def test_staged_rows_that_are_others_than_were_counted_are_no_success(persisted):
+    message = persisted_refusal(80, read_back(persisted))
+    assert "80 referrals were eligible" in message
+    assert "Clear fetch_pages" in message
 
 
 def test_the_funnel_names_every_count():

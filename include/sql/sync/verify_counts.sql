@@ -1,10 +1,12 @@
 -- What: reads back how many of the run's eligible referrals stand in the table with the run's content, and which do
--- not. A row that a later run has brought further counts as standing.
+-- not; and which of those that have left eligibility (closed) stand there with older content. A row that a later run
+-- has brought further counts as standing.
 -- Why twice is safe: it writes nothing.
 
-with eligible as (
+with read_back as (
     select
         staged.referral_id,
+        staged.outcome,
         case
             when %(dry_run)s::boolean then derived.row_no is not null
             else coalesce(
@@ -17,9 +19,10 @@ with eligible as (
                 )
                 or (
                     stored.content_hash = staged.content_hash
-                    and (stored.status, stored.updated_at, stored.deal_value, stored.domain, stored.link_status)
+                    and (stored.updated_at, stored.deal_value, stored.domain, stored.link_status)
                     is not distinct from
-                    (staged.status, staged.updated_at, staged.deal_value, derived.domain, derived.link_status)
+                    (staged.updated_at, staged.deal_value, derived.domain, derived.link_status)
+                    and (stored.status is not distinct from staged.status or staged.outcome = 'closed')
                 ),
                 false
             )
@@ -29,20 +32,30 @@ with eligible as (
     left join partner_center_staged_domains as derived
         on derived.run_id = %(run_id)s and staged.row_no = derived.row_no
     left join partner_center_referrals as stored on staged.referral_id = stored.referral_id
-    where staged.run_id = %(run_id)s and staged.outcome = 'eligible'
+    where staged.run_id = %(run_id)s and staged.outcome in ('eligible', 'closed')
+),
+
+astray as (
+    select
+        referral_id,
+        outcome,
+        row_number() over (partition by outcome order by referral_id) as place
+    from read_back
+    where not stands
 )
 
 select
-    count(*) filter (where stands)::integer as persisted,
-    count(*) filter (where not stands)::integer as missing,
     (
-        select coalesce(jsonb_agg(first_missing.referral_id order by first_missing.referral_id), '[]')
-        from (
-            select eligible.referral_id
-            from eligible
-            where not eligible.stands
-            order by eligible.referral_id
-            limit 20
-        ) as first_missing
-    ) as missing_ids
-from eligible;
+        select count(*)
+        from read_back
+        where read_back.outcome = 'eligible' and read_back.stands
+    )::integer as persisted,
+    count(*) filter (where outcome = 'eligible')::integer as missing,
+    coalesce(
+        jsonb_agg(referral_id order by place) filter (where outcome = 'eligible' and place <= 20), '[]'
+    ) as missing_ids,
+    count(*) filter (where outcome = 'closed')::integer as outdated,
+    coalesce(
+        jsonb_agg(referral_id order by place) filter (where outcome = 'closed' and place <= 20), '[]'
+    ) as outdated_ids
+from astray;
