@@ -39,7 +39,7 @@ lint: setup ## formatter, linter, types, SQL, spelling, and the lock against the
 	@$(BIN)/ruff format --check $(PYTHONS)
 	@$(BIN)/ruff check $(PYTHONS)
 	@$(BIN)/mypy
-	@$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 include/sql
+	@$(BIN)/sqlfluff lint --disable-progress-bar include/sql
 	@$(BIN)/codespell $(SPELLED)
 	@$(BIN)/python scripts/check_lock.py
 	@if command -v shellcheck >/dev/null 2>&1; then shellcheck .ci/run scripts/*.sh; fi
