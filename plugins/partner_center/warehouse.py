@@ -19,10 +19,24 @@ log = logging.getLogger(__name__)
 
 # The tables are in public, whatever the role's own search path; times come back in UTC; hash tables of narrow rows
 # stay in memory, so that wide rows are not spilled to disk beside them; and compiling a statement that runs once costs
-# more than it saves. (SET, since pgbouncer refuses options.)
-_SESSION = "set search_path = public; set timezone = 'UTC'; set work_mem = '64MB'; set jit = off"
+# more than it saves. A worker whose machine is lost keeps its locks until PostgreSQL notices: after two minutes here,
+# not after the two hours of TCP's own keepalive. (SET, since pgbouncer refuses options.)
+_SESSION = """
+set search_path = public; set timezone = 'UTC'; set work_mem = '64MB'; set jit = off;
+set tcp_keepalives_idle = 60; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 6;
+set idle_in_transaction_session_timeout = '10min'; set lock_timeout = '10min'
+"""
 
 MIGRATION_LOCK = "select pg_advisory_xact_lock(hashtextextended('partner_center_migrations', 0))"
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_LOCK_NOT_AVAILABLE, _IDLE_IN_TRANSACTION = "55P03", "25P03"
+_TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57"})
+_LOCKED = (
+    "Another session has held a lock on the partner_center tables for 10 minutes: another run of the sync, or an open "
+    "transaction of somebody. Nothing was half written; it is tried again by itself. If it lasts, find the session: "
+    "select * from pg_stat_activity where pid in (select unnest(pg_blocking_pids(pid)) from pg_stat_activity)."
+)
 
 
 class WarehouseUnavailable(ApiUnavailable):
@@ -46,8 +60,9 @@ def translated_errors() -> Iterator[None]:
     except psycopg.Error as err:
         code = err.sqlstate or "no SQLSTATE"
         text = redact((err.diag.message_primary or str(err)).splitlines()[0])[:300]
-        transient = err.sqlstate is None or err.sqlstate[:2] in {"08", "40", "53", "55", "57"}
-        if transient and isinstance(err, psycopg.OperationalError):
+        if err.sqlstate == _LOCK_NOT_AVAILABLE:
+            raise WarehouseUnavailable(_LOCKED) from None
+        if _is_transient(err):
             raise WarehouseUnavailable(
                 f"The warehouse is unavailable ({code}: {text}). Nothing was half written; it is tried again by "
                 f"itself. If it lasts, check PostgreSQL and the connection {WAREHOUSE_CONNECTION_ID}."
@@ -56,6 +71,12 @@ def translated_errors() -> Iterator[None]:
             f"The warehouse refused a statement ({code}: {text}). Nothing of it was written. Check the rights of the "
             f"user of the connection {WAREHOUSE_CONNECTION_ID} and that the schema is current: alembic current."
         ) from None
+
+
+def _is_transient(err: psycopg.Error) -> bool:
+    if err.sqlstate is None or err.sqlstate[:2] in _TRANSIENT_CLASSES:
+        return isinstance(err, psycopg.OperationalError)
+    return err.sqlstate == _IDLE_IN_TRANSACTION
 
 
 @contextlib.contextmanager

@@ -232,6 +232,19 @@ def test_one_that_closed_and_is_held_back_is_outdated(sync: Sync) -> None:
     assert (counts["updated"], counts["outdated"], counts["persisted"]) == (25, 0, 0)
 
 
+@pytest.mark.parametrize("column", ["status", "deal_value", "domain", "link_status", "updated_at"])
+def test_what_was_changed_in_the_table_is_set_right_by_the_next_run(sync: Sync, column: str) -> None:
+    row = referral(customerProfile={"team": [{"email": "a@contoso.com"}]}, details={"dealValue": 5})
+    sync(row)
+    right = sync.warehouse.referrals()
+    sync.warehouse.execute(f"update partner_center_referrals set {column} = null where '{column}' <> 'link_status'")
+    sync.warehouse.execute("update partner_center_referrals set link_status = 'unlinked', content_hash = content_hash")
+    counts = sync(row)
+    assert (counts["updated"], counts["persisted"]) == (1, 1)
+    assert sync.warehouse.referrals() == right
+    assert sync(row)["unchanged"] == 1
+
+
 def test_history_tells_what_the_database_made_of_it(sync: Sync) -> None:
     sync(referral(name="one"))
     sync.warehouse.execute(
@@ -362,6 +375,12 @@ def test_rows_that_the_database_swallows_are_counted_and_the_first_twenty_named(
 
 
 SPOILS = [
+    "update partner_center_referrals set name = 'other'",
+    "update partner_center_referrals set customer_name = 'other'",
+    "update partner_center_referrals set currency = 'XXX'",
+    "update partner_center_referrals set raw_data = '{}'",
+    "update partner_center_referrals set expires_at = now()",
+    "update partner_center_referrals set status = null",
     "update partner_center_referrals set status = 'Lost'",
     "update partner_center_referrals set deal_value = 7",
     "update partner_center_referrals set domain = 'other.example'",

@@ -11,13 +11,18 @@ with candidates as (
         staged.referral_id,
         stored.referral_id is null as is_new,
         staged.content_hash <> stored.content_hash as content_differs,
+        -- Beside the JSON: the domain's verdict, our mapping, and what a trigger or a person has changed in the table.
         coalesce(
             (stored.domain, stored.domain_source, stored.domain_missing_reason, stored.domain_candidates)
             is distinct from
             (derived.domain, derived.domain_source, derived.domain_missing_reason, derived.domain_candidates)
+            or (stored.link_status, stored.updated_at, stored.deal_value)
+            is distinct from
+            (derived.link_status, staged.updated_at, staged.deal_value)
+            or (staged.status is not null and stored.status is distinct from staged.status)
             or stored.mapping_version <> %(mapping_version)s,
             false
-        ) as derived_differs,
+        ) as columns_differ,
         stored.last_run_id = %(run_id)s
         or partner_center_may_replace(
             staged.updated_at, staged.updated_tick, coalesce(run.read_at, run.started_at),
@@ -36,10 +41,10 @@ select
     row_no,
     referral_id,
     is_new,
-    not is_new and derived_differs as derived_differs,
+    not is_new and columns_differ as columns_differ,
     before
 from candidates
-where is_new or (may_replace and (content_differs or derived_differs));
+where is_new or (may_replace and (content_differs or columns_differ));
 
 analyze pending;
 
@@ -59,7 +64,7 @@ where
 delete from pending
 using partner_center_staged as staged, partner_center_referrals as stored
 where
-    not pending.derived_differs
+    not pending.columns_differ
     and staged.run_id = %(run_id)s
     and pending.row_no = staged.row_no
     and pending.referral_id = stored.referral_id

@@ -1,6 +1,7 @@
 -- What: reads back how many of the run's eligible referrals stand in the table with the run's content, and which do
 -- not; and which of those that have left eligibility (closed) stand there with older content. A row that a later run
--- has brought further counts as standing.
+-- has brought further counts as standing. What this run wrote is compared field by field with what the API sent: the
+-- mapping stands here a second time on purpose, as in double entry.
 -- Why twice is safe: it writes nothing.
 
 with read_back as (
@@ -23,6 +24,27 @@ with read_back as (
                     is not distinct from
                     (staged.updated_at, staged.deal_value, derived.domain, derived.link_status)
                     and (stored.status is not distinct from staged.status or staged.outcome = 'closed')
+                    and (
+                        stored.last_run_id <> %(run_id)s
+                        or (
+                            (
+                                stored.engagement_id, stored.external_reference_id, stored.name, stored.substatus,
+                                stored.type, stored.qualification, stored.direction, stored.customer_name,
+                                stored.customer_country, stored.currency, stored.created_at, stored.expires_at,
+                                stored.closing_at, stored.raw_data
+                            )
+                            is not distinct from
+                            (
+                                raw.payload ->> 'engagementId', raw.payload ->> 'externalReferenceId',
+                                raw.payload ->> 'name', raw.payload ->> 'substatus', raw.payload ->> 'type',
+                                raw.payload ->> 'qualification', raw.payload ->> 'direction',
+                                raw.payload #>> '{customerProfile,name}',
+                                raw.payload #>> '{customerProfile,address,country}',
+                                raw.payload #>> '{details,currency}', staged.created_at, staged.expires_at,
+                                staged.closing_at, raw.payload
+                            )
+                        )
+                    )
                 ),
                 false
             )
@@ -32,6 +54,8 @@ with read_back as (
     left join partner_center_staged_domains as derived
         on derived.run_id = %(run_id)s and staged.row_no = derived.row_no
     left join partner_center_referrals as stored on staged.referral_id = stored.referral_id
+    left join partner_center_staged_payloads as raw
+        on raw.run_id = %(run_id)s and staged.row_no = raw.row_no and stored.last_run_id = %(run_id)s
     where staged.run_id = %(run_id)s and staged.outcome in ('eligible', 'closed')
 ),
 
