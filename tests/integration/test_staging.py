@@ -524,3 +524,12 @@ def test_a_backlog_of_staging_melts_away_in_small_steps(database):
         stage([row("a")])
         left.append(database.value(parts))
     assert left == [21, 1, 1]
+
+
+def test_two_runs_that_begin_at_once_do_not_drop_the_same(database):
+    parts = "select count(*) from pg_inherits where inhparent = 'partner_center_staged'::regclass"
+    database.rows("select partner_center_open_staging('partner_center_staged', 'old')")
+    with database.connect() as first, first.transaction():
+        first.execute("select partner_center_drop_old_staging('7 days')")
+        database.execute("set lock_timeout = '1s'; select partner_center_drop_old_staging('7 days')")
+    assert database.value(parts) == 0

@@ -66,13 +66,17 @@ end;
 
 -- Drops the staging of runs that began longer ago, and of runs that nobody knows; a hundred partitions of each kind at
 -- a time, since each takes locks until the transaction ends, and PostgreSQL has room for some 6,000 by default. A run
--- makes one of each kind, so a backlog (after a week's pause, say) melts away.
+-- makes one of each kind, so a backlog (after a week's pause, say) melts away. Where another run is at it, this one
+-- leaves it to that.
 create or replace function partner_center_drop_old_staging(kept interval) returns void
 language plpgsql as $$
 declare
     parent text;
     old regclass;
 begin
+    if not pg_try_advisory_xact_lock(hashtextextended('partner_center_drop_old_staging', 0)) then
+        return;
+    end if;
     foreach parent in array array[
         'partner_center_staged', 'partner_center_staged_payloads', 'partner_center_staged_domains'
     ] loop
