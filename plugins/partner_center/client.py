@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 PAGE_SIZE = 200
 """Rows asked for on a page ($top); the service may send fewer and still have more."""
 
+MOST_EMPTY_PAGES = 1_000
+"""Pages in a row without a row; more of them are a listing that never ends."""
+
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, seconds between two pieces of an answer."""
 
@@ -72,10 +75,10 @@ class ReferralClient:
 
         Raises:
             PageLimitReached: there was more after `max_pages`.
-            UnsafeNextLink: a next link to another host, or one that repeats.
+            UnsafeNextLink: a next link to another host, one that repeats, or page after page without a row.
             SignInRequired, AccessDenied, RequestRefused, ApiUnavailable: as the names say.
         """
-        number = 0
+        number = empty = 0
         restarted = False
         listing = self._listing(direction)
         while True:
@@ -91,6 +94,9 @@ class ReferralClient:
             if body is None:
                 return
             number += 1
+            empty = 0 if body.rows else empty + 1
+            if empty > MOST_EMPTY_PAGES:
+                raise UnsafeNextLink(_ENDLESS)
             yield Page(number, body.rows, self._last_answer)
             if max_pages is not None and number >= max_pages and body.next_link:
                 raise PageLimitReached(_page_limit(max_pages))
@@ -108,10 +114,7 @@ class ReferralClient:
             if link is None:
                 return
             if link in seen:
-                raise UnsafeNextLink(
-                    "The API sent the same next link twice, so the listing would never end. Nothing was loaded; the "
-                    "next run reads it anew. If it repeats, report it to Microsoft with the request ids of the pages."
-                )
+                raise UnsafeNextLink(_REPEATED)
             seen.add(link)
             body = self._get(link, first=False)
 
@@ -119,20 +122,22 @@ class ReferralClient:
         """Ask for the first page, the most lenient filter first.
 
         ``ne`` also lets rows pass whose direction is missing or spelled otherwise, which the API's own
-        case-sensitive ``eq`` would hide from us; only ``eq`` is documented, so it is the fallback.
+        case-sensitive ``eq`` would hide from us; only ``eq`` is documented, so it is the fallback. A service that
+        refuses that too is asked for everything: filter_referrals decides by itself.
         """
-        lenient, documented = _filters(direction)
-        try:
-            body = self._get(self._first_url(lenient), first=True)
-        except RequestRefused as err:
-            if err.status != 400 or documented is None:
-                raise
-            log.info("The API refused the filter %r; using the documented %r.", lenient, documented)
-            return self._get(self._first_url(documented), first=True)
-        if documented and not body.rows and not body.next_link:
-            log.info("No row for the filter %r; asking once more with the documented %r.", lenient, documented)
-            return self._get(self._first_url(documented), first=True)
-        return body
+        *filters, last = _filters(direction)
+        for condition in filters:
+            try:
+                body = self._get(self._first_url(condition), first=True)
+            except RequestRefused as err:
+                if err.status != 400:
+                    raise
+                log.info("The API refused the filter %r; asking with the next one.", condition)
+                continue
+            if body.rows or body.next_link or condition != filters[0]:
+                return body
+            log.info("No row for the filter %r; asking with the next one.", condition)
+        return self._get(self._first_url(last), first=True)
 
     def _first_url(self, condition: str | None) -> str:
         options = {"$filter": condition, "$orderby": ORDER, "$top": str(PAGE_SIZE)}
@@ -225,9 +230,9 @@ class ReferralClient:
             raise tls_error(err) from err
         except requests.RequestException as err:
             raise ApiUnavailable(
-                f"The Partner Center API could not be reached ({type(err).__name__}; client-request-id "
-                f"{headers['client-request-id']}). It is tried again by itself; if it lasts, check the network, the "
-                "proxy and the connection's host."
+                f"The Partner Center API at {self._home.netloc} could not be reached ({type(err).__name__}; "
+                f"client-request-id {headers['client-request-id']}). It is tried again by itself; if it lasts, check "
+                "the network, the proxy and the connection's host."
             ) from err
         except OSError as err:
             raise ConfigurationError(
@@ -240,12 +245,23 @@ class ReferralClient:
         return response
 
 
-def _filters(direction: str) -> tuple[str | None, str | None]:
-    """Return the lenient $filter and the documented one."""
+_REPEATED = (
+    "The API sent the same next link twice, so the listing would never end. Nothing was loaded; the next run reads it "
+    "anew. If it repeats, report it to Microsoft with the request ids of the pages."
+)
+_ENDLESS = (
+    f"The API sent more than {MOST_EMPTY_PAGES} pages in a row without a referral, each with a next link, so the "
+    "listing would never end. Nothing was loaded; the next run reads it anew. If it repeats, report it to Microsoft "
+    "with the request ids of the pages."
+)
+
+
+def _filters(direction: str) -> list[str | None]:
+    """Return the lenient $filter, the documented one, and none at all."""
     opposite = {"incoming": "Outgoing", "outgoing": "Incoming"}.get(direction.lower())
     if opposite is None:
-        return None, None
-    return f"direction ne '{opposite}'", f"direction eq '{direction.capitalize()}'"
+        return [None]
+    return [f"direction ne '{opposite}'", f"direction eq '{direction.capitalize()}'", None]
 
 
 def _page_limit(max_pages: int) -> str:

@@ -145,7 +145,7 @@ def raise_if_busy(result: dict[str, Any], session: LoginSession) -> None:
 def _unavailable(session: LoginSession, what: str) -> ApiUnavailable:
     answer = f"HTTP {session.last.status_code}" if session.last is not None else "no answer"
     return ApiUnavailable(
-        f"The Microsoft login is unavailable ({answer}, {what}): no token could be renewed. It is tried again by "
+        f"The Microsoft login is unavailable ({answer}, {what}): no token came from it. It is tried again by "
         "itself; if it lasts, check the network, the proxy and the authority in the connection.",
         retry_after(session.last.headers.get("Retry-After")) if session.last is not None else None,
     )
@@ -187,4 +187,4 @@ def detail(result: dict[str, Any]) -> str:
     """Microsoft's own first sentence (it starts with the AADSTS number), without trace ids or addresses."""
     description = str(result.get("error_description") or result.get("error") or "").splitlines()
     first = description[0].split(" Trace ID:")[0].strip() if description else ""
-    return f"The login says: {redact(first)[:300]}" if first else ""
+    return f"The login says: {redact(first)[:300].rstrip('.')}." if first else ""

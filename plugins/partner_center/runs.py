@@ -21,6 +21,12 @@ insert into partner_center_sync_runs (run_id, mode, direction, statuses, dry_run
 values (%(run_id)s, %(mode)s, %(direction)s, %(statuses)s, %(dry_run)s, 'running', now())
 on conflict (run_id) do update set state = 'running', finished_at = null, reason = null, read_at = now()
 """
+_HOLDS_OTHERS = """
+select
+    exists (select from partner_center_referrals where partner_center_folded(direction) < %(direction)s)
+    or exists (select from partner_center_referrals where partner_center_folded(direction) > %(direction)s)
+    or exists (select from partner_center_referrals where partner_center_folded(direction) is null)
+"""
 _FETCHED = """
 update partner_center_sync_runs
 set pages = %(pages)s, fetched = %(fetched)s, quarantined = %(quarantined)s
@@ -79,6 +85,21 @@ def open_run(request: RunRequest) -> None:
                 "dry_run": request.dry_run,
             },
         )
+
+
+def direction_to_read(request: RunRequest) -> str:
+    """Return which direction to ask the API for: ``any`` where referrals of another one are stored already.
+
+    They have to be brought up to date, whatever the run was asked for.
+    """
+    if request.direction.lower() == "any":
+        return request.direction
+    with warehouse.connect() as connection:
+        row = connection.execute(_HOLDS_OTHERS, {"direction": request.direction.lower()}).fetchone()
+    if row is None or not row[0]:
+        return request.direction
+    log.info("Referrals of other directions than %s are stored, too: all are read.", request.direction)
+    return "any"
 
 
 def note_fetched(run_id: str, counts: Mapping[str, int]) -> None:

@@ -83,11 +83,12 @@ def resolve(
         given = extra.get(name) or env.get(ENVIRONMENT_PREFIX + name.upper()) or default
         return str(given).strip()
 
+    version = pick("api_version", DEFAULT_API_VERSION).strip("/")
     tenant_id = pick("tenant_id", "")
     authority = pick("authority", f"{LOGIN_URL}/{tenant_id}" if tenant_id else "").rstrip("/")
     settings = Settings(
-        api_url=_api_url(host, port, schema, env),
-        api_version=pick("api_version", DEFAULT_API_VERSION).strip("/"),
+        api_url=_without_path(_api_url(host, port, schema, env), version),
+        api_version=version,
         tenant_id=tenant_id or (urlsplit(authority).path.strip("/").split("/")[0] if _is_https(authority) else ""),
         client_id=pick("client_id", ""),
         scope=pick("scope", DEFAULT_SCOPE),
@@ -108,6 +109,11 @@ def _api_url(host: str | None, port: int | None, schema: str | None, env: Mappin
         if parts.port is None:
             address = parts._replace(netloc=f"{parts.netloc}:{port}").geturl()
     return address
+
+
+def _without_path(address: str, version: str) -> str:
+    """Cut off what the collection's path repeats: older settings name the address with the version, or all of it."""
+    return address.removesuffix(f"/{COLLECTION_PATH}").removesuffix(f"/{version}")
 
 
 def _given(extra: Mapping[str, Any], name: str) -> object:

@@ -62,13 +62,14 @@ def fetch_pages(request: RunRequest, migrations: Path) -> Counts:
     auto_migrate = parse_flag(airflow_store.setting(AUTO_MIGRATE_VARIABLE, "true"), AUTO_MIGRATE_VARIABLE)
     warehouse.ensure_schema(migrations, auto_migrate=auto_migrate)
     runs.open_run(request)
+    direction = runs.direction_to_read(request)
     pages = 0
     with (
         runs.failures_recorded(request.run_id),
         warehouse.connect() as connection,
         StagingWriter(connection, request.run_id) as writer,
     ):
-        for page in PartnerCenterHook().client.pages(request.direction, request.max_pages):
+        for page in PartnerCenterHook().client.pages(direction, request.max_pages):
             writer.add(page.number, page.rows)
             pages = page.number
             log.info("Page %d: %d rows, %d so far (%s).", page.number, len(page.rows), writer.fetched, page.answer)

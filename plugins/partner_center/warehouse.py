@@ -68,9 +68,19 @@ def translated_errors() -> Iterator[None]:
                 f"itself. If it lasts, check PostgreSQL and the connection {WAREHOUSE_CONNECTION_ID}."
             ) from None
         raise WarehouseError(
-            f"The warehouse refused a statement ({code}: {text}). Nothing of it was written. Check the rights of the "
-            f"user of the connection {WAREHOUSE_CONNECTION_ID} and that the schema is current: alembic current."
+            f"The warehouse refused a statement ({code}: {text}). Nothing of it was written. {_remedy(code)}"
         ) from None
+
+
+def _remedy(code: str) -> str:
+    if code.startswith("23"):
+        return "A constraint that this package did not make stands on its tables: drop it or loosen it."
+    if code.startswith("P0"):
+        return "A trigger that this package did not make raised it: drop the trigger or mend it."
+    return (
+        f"Check the rights of the user of the connection {WAREHOUSE_CONNECTION_ID} and that the schema is current: "
+        "alembic current."
+    )
 
 
 def _is_transient(err: psycopg.Error) -> bool:

@@ -398,6 +398,19 @@ def test_direction_and_statuses_are_compared_without_regard_to_case(
     assert counts["skipped"] == skipped
 
 
+def test_a_stored_referral_is_brought_up_to_date_whatever_direction_the_run_asks_for(
+    run_sync: Runner, warehouse: Warehouse, mixed: Any
+) -> None:
+    run_sync({"direction": "any"})
+    mixed.control.patch("mixed 1", {"status": "Closed", "substatus": "Won"})
+    counts = run_sync().counts
+    assert (counts["eligible"], counts["closed"], counts["updated"]) == (1, 2, 1)
+    assert counts["skipped"] == {"direction": 1, "status": 1}
+    assert warehouse.referrals()["mixed 1"]["status"] == "Closed"
+    assert [found["rule"] for found in mixed.control.violations()] == ["first_page", "first_page"]
+    mixed.control.clear_violations()
+
+
 def test_a_dry_run_writes_no_referral_and_tells_what_would_have_happened(
     run_sync: Runner, warehouse: Warehouse, simulator: Any
 ) -> None:

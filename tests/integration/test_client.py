@@ -276,11 +276,21 @@ def test_an_api_that_refuses_ne_gets_the_documented_filter(simulator, client):
     assert asked == [["direction ne 'Outgoing'"], ["direction eq 'Incoming'"], None]
 
 
-def test_an_api_that_refuses_both_filters_fails(simulator, client):
+def test_an_api_that_refuses_both_filters_is_asked_for_everything(simulator, client):
+    expected = seed(simulator, 15, max_page_size=10)
+    simulator.control.faults([{"kind": "status", "status": 400, "code": "invalidRequest", "page": 1, "times": 2}])
+    assert ids(client.pages("Incoming")) == expected
+    asked = [parse_qs(call["query"]).get("$filter") for call in calls(simulator)]
+    assert asked == [["direction ne 'Outgoing'"], ["direction eq 'Incoming'"], None, None]
+    simulator.control.clear_violations()
+
+
+def test_an_api_that_refuses_the_request_without_a_filter_too_fails(simulator, client):
     simulator.control.faults([{"kind": "status", "status": 400, "code": "invalidRequest"}])
     with pytest.raises(RequestRefused, match="invalidRequest"):
         list(client.pages("Incoming"))
-    assert len(calls(simulator)) == 2
+    assert len(calls(simulator)) == 3
+    simulator.control.clear_violations()
 
 
 def test_an_empty_account_is_asked_once_more_with_the_documented_filter(simulator, client):
@@ -496,6 +506,20 @@ def test_the_errors_name_the_request_ids_and_no_secret(simulator, client, store,
         assert secret not in text
         assert "skiptoken" not in text.lower()
         assert "Bearer" not in text
+
+
+def test_pages_without_a_row_are_followed_but_not_for_ever(make_client, simulator, tmp_path, monkeypatch):
+    monkeypatch.setattr("partner_center.client.MOST_EMPTY_PAGES", 5)
+    empty = [f'{{"value":[],"@odata.nextLink":"?$skiptoken={number}"}}' for number in range(20)]
+    row = '{"value":[{"id":"1"}],"@odata.nextLink":"?$skiptoken=row"}'
+    with tls_server(bodies=[*empty[:5], row, *empty[5:10], '{"value":[{"id":"2"}]}']) as server:
+        client = make_client(server.url, verify=bundle_of(tmp_path, server.ca, simulator.ca))
+        assert ids(client.pages("Incoming")) == ["1", "2"]
+    with tls_server(bodies=[row, *empty]) as server:
+        client = make_client(server.url, verify=bundle_of(tmp_path, server.ca, simulator.ca))
+        with pytest.raises(UnsafeNextLink, match="would never end"):
+            list(client.pages("Incoming"))
+    assert len(server.seen) == 7
 
 
 # Transport

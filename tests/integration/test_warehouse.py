@@ -60,3 +60,20 @@ def test_the_settings_of_a_session(airflow_home: Any, warehouse: Warehouse, sett
     with ours.connect() as connection:
         row = connection.execute(f"show {setting}").fetchone()
     assert row == (value,)
+
+
+@pytest.mark.parametrize(
+    ("statement", "remedy"),
+    [
+        ("alter table t add check (x < 1); insert into t values (2)", "drop it or loosen it"),
+        ("do $$ begin raise exception 'no'; end $$", "drop the trigger or mend it"),
+        ("select nothing from t", "alembic current"),
+    ],
+    ids=["constraint", "trigger", "schema"],
+)
+def test_a_refusal_names_what_to_look_for(airflow_home: Any, warehouse: Warehouse, statement: str, remedy: str) -> None:
+    from partner_center import warehouse as ours
+
+    warehouse.execute("create table t (x integer)")
+    with pytest.raises(ours.WarehouseError, match=remedy), ours.connect() as connection:
+        connection.execute(statement)

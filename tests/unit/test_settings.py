@@ -102,6 +102,11 @@ def test_a_name_of_the_environment_without_the_prefix_is_not_read():
         ("https://[::1]:8443", None, None, "https://[::1]:8443"),
         (None, 8443, None, "https://api.partner.microsoft.com"),
         ("https://api.example", None, "http", "https://api.example"),
+        ("https://api.example/v1.0", None, None, "https://api.example"),
+        ("https://api.example/v1.0/", 8443, None, "https://api.example:8443"),
+        ("https://api.example/v1.0/engagements/referrals", None, None, "https://api.example"),
+        ("https://api.example/base/v1.0", None, None, "https://api.example/base"),
+        ("https://api.example/v2.0", None, None, "https://api.example/v2.0"),
     ],
 )
 def test_host_port_and_schema_make_the_address(host, port, schema, expected):

@@ -21,6 +21,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Remove the functions; the columns stay, with what they hold, and the older code does not mind them."""
     op.execute("drop function partner_center_tracked(partner_center_referrals)")
+    op.execute("drop index partner_center_referrals_direction")
     op.execute("drop function partner_center_folded(text)")
     op.execute(
         "drop function partner_center_may_replace"

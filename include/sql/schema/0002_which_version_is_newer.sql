@@ -33,6 +33,9 @@ create function partner_center_folded(value text) returns text
 language sql immutable
 return lower(value collate "C");
 
+-- For the question whether referrals of other directions are stored.
+create index partner_center_referrals_direction on partner_center_referrals (partner_center_folded(direction));
+
 -- The fields whose changes are history, each as text.
 create function partner_center_tracked(referral partner_center_referrals) returns jsonb
 language sql stable
