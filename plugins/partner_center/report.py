@@ -41,33 +41,56 @@ def check(counts: Mapping[str, Any]) -> None:
         )
 
 
-def check_persisted(eligible: int, found: Mapping[str, Any]) -> None:
-    """Check that every referral of the run stands in the table.
+def check_staged(counts: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Check that what the tasks counted still stands in the run's staging, which everything else is compared with.
 
     Args:
-        eligible: how many filter_referrals decided to be eligible.
+        counts: what the tasks counted.
+        found: what verify_counts.sql selects.
+
+    Raises:
+        CountMismatch: it does not.
+    """
+    counted = (counts["fetched"] - counts["quarantined"], counts["eligible"], counts["closed"])
+    staged = (found["staged"], found["staged_eligible"], found["staged_closed"])
+    if counted != staged:
+        raise CountMismatch(
+            f"The run's staging is not what its tasks counted: rows {staged[0]} of {counted[0]}, eligible {staged[1]} "
+            f"of {counted[1]}, closed {staged[2]} of {counted[2]}. A task was run again without what follows, rows "
+            "were lost on the way, or the staging is gone (kept for 7 days; lost when PostgreSQL crashes). Clear "
+            "fetch_pages with everything after it."
+        )
+
+
+def check_persisted(counts: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Check that every referral of the run stands in the table, and that the load counted each once.
+
+    Args:
+        counts: what the tasks counted.
         found: what verify_counts.sql selects: persisted, missing and outdated, and the first ids of the latter two.
 
     Raises:
         CountMismatch: some do not; the message names how many and the first 20.
     """
-    if found["missing"]:
+    eligible = counts["eligible"]
+    if found["missing"] or found["persisted"] != eligible:
         raise CountMismatch(
-            f"{found['missing']} of {eligible} eligible referrals do not stand in partner_center_referrals with this "
-            f"run's content, so sales does not see them. Missing: {_named(found['missing_ids'], found['missing'])}. "
-            f"{_WHAT_TO_DO}"
-        )
-    if found["persisted"] != eligible:
-        raise CountMismatch(
-            f"{eligible} referrals were eligible, but {found['persisted']} of that kind are staged now: fetch_pages or "
-            "filter_referrals was run again without what follows, or the staging is gone (kept for 7 days; lost when "
-            "PostgreSQL crashes). Clear fetch_pages with everything after it."
+            f"{eligible - found['persisted']} of {eligible} eligible referrals do not stand in "
+            "partner_center_referrals with this run's content, so sales does not see them. Missing: "
+            f"{_named(found['missing_ids'], found['missing'])}. {_WHAT_TO_DO}"
         )
     if found["outdated"]:
         raise CountMismatch(
             f"{found['outdated']} referrals that are no longer eligible stand in partner_center_referrals with older "
             f"content, so sales sees them as open. Outdated: {_named(found['outdated_ids'], found['outdated'])}. "
             f"{_WHAT_TO_DO}"
+        )
+    written = counts["inserted"] + counts["updated"] + counts["unchanged"]
+    if written != eligible + counts["closed"]:
+        raise CountMismatch(
+            f"The load's counts do not add up: inserted {counts['inserted']} + updated {counts['updated']} + unchanged "
+            f"{counts['unchanged']} = {written}, but eligible {eligible} + closed {counts['closed']}. Clear "
+            "load_referrals with what follows."
         )
 
 

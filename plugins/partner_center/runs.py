@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -17,9 +18,17 @@ from partner_center.redaction import redact
 log = logging.getLogger(__name__)
 
 _OPEN = """
-insert into partner_center_sync_runs (run_id, mode, direction, statuses, dry_run, state, read_at)
-values (%(run_id)s, %(mode)s, %(direction)s, %(statuses)s, %(dry_run)s, 'running', now())
-on conflict (run_id) do update set state = 'running', finished_at = null, reason = null, read_at = now()
+insert into partner_center_sync_runs (run_id, mode, direction, statuses, dry_run, state)
+values (%(run_id)s, %(mode)s, %(direction)s, %(statuses)s, %(dry_run)s, 'running')
+on conflict (run_id) do update set state = 'running', finished_at = null, reason = null
+where partner_center_sync_runs.state <> 'success'
+"""
+_CLOSE_LOST = """
+update partner_center_sync_runs
+set
+    state = 'failed', finished_at = now(),
+    reason = 'The run ended without a word: its worker was lost. The next run makes it whole.'
+where state = 'running' and run_id <> %s and greatest(started_at, read_at) < now() - %s::interval
 """
 _HOLDS_OTHERS = """
 select
@@ -43,6 +52,10 @@ where run_id = %(run_id)s
 _FAIL = """
 update partner_center_sync_runs set finished_at = now(), state = 'failed', reason = %s where run_id = %s
 """
+
+
+LONGEST_RUN = timedelta(hours=2)
+"""The DAG's dagrun_timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +86,12 @@ class RunRequest:
 
 
 def open_run(request: RunRequest) -> None:
-    """Write the run's row, or open it again: what is read from now on is newer than what is stored so far."""
+    """Write the run's row, or open it again; one that succeeded stays so until verify_counts says otherwise.
+
+    Runs that are `running` for longer than a run may take have lost their worker: they are closed as failed.
+    """
     with warehouse.connect() as connection:
+        connection.execute(_CLOSE_LOST, (request.run_id, LONGEST_RUN))
         connection.execute(
             _OPEN,
             {
@@ -126,7 +143,7 @@ def failures_recorded(run_id: str) -> Iterator[None]:
     """Keep the reason of a failing task in the run's row; the error itself goes on its way."""
     try:
         yield
-    except Exception as err:
+    except BaseException as err:  # Airflow's time-out of a task is none of Exception's
         known = isinstance(err, PartnerCenterError)
         reason = redact(str(err)) if known else f"Unexpected {type(err).__name__}; the task's log tells more."
         try:

@@ -37,6 +37,16 @@ _STAGING_KEPT = "7 days"
 _DROP_OLD = "select partner_center_drop_old_staging(%s)"
 _OPEN = "select partner_center_open_staging(%s, %s)"
 _ANALYZE = "select partner_center_analyze_staging(%s, %s)"
+_READ_AT = "update partner_center_sync_runs set read_at = now() where run_id = %s"
+_LAST_QUARANTINED = "select coalesce(max(quarantine_id), 0) from partner_center_quarantine where run_id = %s"
+_FORGET_REPEATED = """
+delete from partner_center_quarantine as earlier
+using partner_center_quarantine as again
+where
+    earlier.run_id = %(run_id)s and earlier.quarantine_id <= %(last)s
+    and again.run_id = %(run_id)s and again.quarantine_id > %(last)s
+    and earlier.raw = again.raw
+"""
 _QUARANTINE = "insert into partner_center_quarantine (run_id, reason, raw) values (%s, %s, %s)"
 _HINTS = """
 select row_no, outcome, hints from partner_center_staged
@@ -55,8 +65,8 @@ _encode = msgspec.json.Encoder().encode
 class StagingWriter:
     """Writes the pages of a run; each page is one transaction.
 
-    A new writer begins with an empty staging area and an empty quarantine of the run, so a second try of the task
-    counts nothing twice.
+    A new writer begins with an empty staging area, so a second try of the task counts nothing twice. What an earlier
+    try quarantined and this one reads again stands in the quarantine once; what the API sends no more stays there.
 
     Args:
         connection: to the warehouse; the writer commits on it.
@@ -69,6 +79,7 @@ class StagingWriter:
         self._flying: tuple[AbstractContextManager[psycopg.Copy], list[_Numbered]] | None = None
         self.fetched = 0
         self.quarantined = 0
+        self._earlier = 0
 
     def __enter__(self) -> StagingWriter:
         """Empty the run's staging area, and drop those of runs too old to be cleared."""
@@ -79,7 +90,10 @@ class StagingWriter:
             "partner_center_staged_domains",
         ):
             self._connection.execute(_OPEN, (parent, self._run_id))
-        self._connection.execute("delete from partner_center_quarantine where run_id = %s", (self._run_id,))
+        # With the emptying or not at all: what an earlier try staged must not count as read just now.
+        self._connection.execute(_READ_AT, (self._run_id,))
+        row = self._connection.execute(_LAST_QUARANTINED, (self._run_id,)).fetchone()
+        self._earlier = row[0] if row else 0
         self._connection.commit()
         # Staging that a crash loses is fetched again: no reason to wait for the disk at every page.
         self._connection.execute("set synchronous_commit = off")
@@ -91,6 +105,7 @@ class StagingWriter:
             self._let_go(error)
             return
         self._land()
+        self._connection.execute(_FORGET_REPEATED, {"run_id": self._run_id, "last": self._earlier})
         self._connection.execute(_ANALYZE, ("partner_center_staged", self._run_id))
         self._connection.commit()
 

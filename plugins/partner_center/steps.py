@@ -123,8 +123,9 @@ def _verified(request: RunRequest, counts: Counts, statement: str) -> Counts:
     counts["persisted"] = found["persisted"]
     log.info("%s%s", "Dry run, nothing was written: " if request.dry_run else "", report.funnel(counts))
     try:
+        report.check_staged(counts, found)
         report.check(counts)
-        report.check_persisted(counts["eligible"], found)
+        report.check_persisted(counts, found)
     except CountMismatch as err:
         runs.close_run(request.run_id, "failed", str(err), counts)
         raise

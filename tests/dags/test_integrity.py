@@ -87,6 +87,9 @@ def test_every_task_is_retried_and_ends(dag: Any) -> None:
         assert task.retries >= 2, task.task_id
         assert task.retry_policy is not None, task.task_id
         assert timedelta() < task.execution_timeout <= dag.dagrun_timeout, task.task_id
+    from partner_center.runs import LONGEST_RUN
+
+    assert dag.dagrun_timeout == LONGEST_RUN
 
 
 def test_dag_and_tasks_are_documented(dag: Any) -> None:

@@ -511,7 +511,7 @@ def test_rows_that_are_lost_between_the_tasks_break_an_equation(run_sync: Runner
         """
     )
     run = run_sync(retries=1)
-    assert_failed(run, "verify_counts", "do not add up", "fetched 250")
+    assert_failed(run, "verify_counts", "staging is not what its tasks counted", "rows 245 of 250")
     row = warehouse.run(run.run_id)
     assert row["state"] == "failed"
-    assert "do not add up" in row["reason"]
+    assert "rows 245 of 250" in row["reason"]

@@ -272,8 +272,16 @@ def test_a_second_writer_of_the_run_begins_clean(database):
     writer = stage([row("c"), b"[]"])
     assert staged_ids(database) == ["c"]
     assert list(payloads(database)) == [1]
-    assert [raw for _, raw in quarantined(database)] == ["[]"]
     assert (writer.fetched, writer.quarantined) == (2, 1)
+
+
+def test_what_is_quarantined_again_stands_there_once_and_nothing_of_an_earlier_try_is_lost(database):
+    stage([row("a"), b"null", b"null", b'"only then"'])
+    writer = stage([b"null", row("a"), b"[]"], [b"null"])
+    assert sorted(raw for _, raw in quarantined(database)) == ['"only then"', "[]", "null", "null"]
+    assert writer.quarantined == 3
+    writer = stage([b"null", b"[]", b"null"])
+    assert sorted(raw for _, raw in quarantined(database)) == ['"only then"', "[]", "null", "null"]
 
 
 def test_a_second_writer_leaves_other_runs_alone(database):
@@ -305,7 +313,7 @@ def test_what_an_exception_leaves_behind_is_not_counted_by_the_next_try(database
     assert left == [f"old-{number}" for number in range(1, max(pages, 1))]
     assert [each["row_no"] for each in staged(database)] == list(payloads(database))
     writer = stage([row("new"), b"[]"])
-    assert (staged_ids(database), len(quarantined(database)), writer.fetched) == (["new"], 1, 2)
+    assert (staged_ids(database), writer.quarantined, writer.fetched) == (["new"], 1, 2)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError])

@@ -19,6 +19,7 @@ LOAD = (
     "load_40_count.sql",
 )
 ALL_STAND = {"missing": 0, "missing_ids": [], "outdated": 0, "outdated_ids": []}
+STAGED = {"staged": 1, "staged_eligible": 1, "staged_closed": 0}
 MICROSOFT, PARTNER = "msft", "6f9619ff-0000-4000-8000-00000000000c"
 
 
@@ -35,10 +36,11 @@ class Sync:
         from partner_center.domains import DomainExtractor
         from partner_center.staging import StagingWriter, write_domains
 
-        self.runs += 1
-        runs.open_run(runs.RunRequest(f"run-{self.runs}", "Incoming", ("New",), None, dry_run=False))
+        if "run_id" not in params:
+            self.runs += 1
         asked = {"direction": "Incoming", "statuses": '["New", "Active"]', "dry_run": "False", "mapping_version": 1}
-        parameters = {**asked, **params, "run_id": f"run-{self.runs}"}
+        parameters = {**asked, "run_id": f"run-{self.runs}", **params}
+        runs.open_run(runs.RunRequest(parameters["run_id"], "Incoming", ("New",), None, dry_run=False))
         texts = [row if isinstance(row, str) else json.dumps(row) for row in rows]
         with warehouse.connect() as connection, StagingWriter(connection, parameters["run_id"]) as writer:
             writer.add(1, [text.encode() for text in texts])
@@ -173,14 +175,47 @@ def test_the_newer_version_wins_and_where_the_times_cannot_tell_the_one_read_lat
 
 
 def test_a_run_that_reads_anew_is_newer_than_what_came_in_between(sync: Sync) -> None:
-    from partner_center import runs
-
     sync(referral(name="first"))
     sync(referral(name="second"))
+    counts = sync(referral(name="third"), run_id="run-1")
+    # It is the run that inserted the row, and has now changed it.
+    assert (counts["inserted"], counts["updated"], counts["persisted"]) == (1, 0, 1)
+    assert sync.warehouse.value("select name from partner_center_referrals") == "third"
+
+
+def test_of_two_runs_at_once_the_one_that_read_later_wins_whichever_loads_first(sync: Sync) -> None:
+    sync(referral(name="read first"))
+    sync(referral(name="read second"))
+    sync.warehouse.execute("delete from partner_center_referrals")
+    parameters = {"dry_run": "False", "mapping_version": 1}
+    sync.run({**parameters, "run_id": "run-1"}, *LOAD)
+    counts = sync.run({**parameters, "run_id": "run-2"}, *LOAD)
+    assert (counts["inserted"], counts["updated"]) == (0, 1)
+    assert sync.warehouse.value("select name from partner_center_referrals") == "read second"
+    assert sync.run({**parameters, "run_id": "run-1"}, *LOAD)["updated"] == 0
+    assert sync.warehouse.value("select name from partner_center_referrals") == "read second"
+
+
+def test_a_read_that_breaks_off_before_it_begins_makes_no_old_row_newer(sync: Sync) -> None:
+    from partner_center import runs
+
+    sync(referral(name="old"))
+    sync(referral(name="new"))
+    # The worker ends between the two: the run is open again, its staging is the old one.
     runs.open_run(runs.RunRequest("run-1", "Incoming", ("New",), None, dry_run=False))
-    parameters = {"run_id": "run-1", "dry_run": "False", "mapping_version": 1}
-    assert sync.run(parameters, *LOAD)["updated"] == 0  # it is the run that inserted the row
-    assert sync.warehouse.value("select name from partner_center_referrals") == "first"
+    sync.run({"run_id": "run-1", "dry_run": "False", "mapping_version": 1}, *LOAD)
+    assert sync.warehouse.value("select name from partner_center_referrals") == "new"
+
+
+def test_each_row_of_a_cleared_old_run_is_counted_once(sync: Sync) -> None:
+    rows = [referral(number) for number in range(1, 7)]
+    sync(*rows)
+    newer = {"updatedDateTime": "2026-11-02T00:00:00Z"}
+    sync(*(referral(number, name="new", **newer) for number in range(1, 4)))
+    counts = sync.run({"run_id": "run-1", "dry_run": "False", "mapping_version": 1}, *LOAD)
+    assert counts == {"inserted": 6, "updated": 0, "unchanged": 0}
+    counts = sync(*rows, referral(7), run_id="run-1")
+    assert counts["inserted"] + counts["updated"] + counts["unchanged"] == 7
 
 
 def test_another_verdict_of_the_same_run_is_written(sync: Sync) -> None:
@@ -345,7 +380,12 @@ def test_a_second_try_of_the_load_counts_the_same_and_writes_nothing(sync: Sync)
     parameters = {"run_id": "run-2", "dry_run": "False", "mapping_version": 1}
     for _ in range(2):
         assert sync.run(parameters, *LOAD) == told
-        assert sync.run(parameters, "verify_counts.sql") == {"persisted": 3} | ALL_STAND
+        assert sync.run(parameters, "verify_counts.sql") == ALL_STAND | STAGED | {
+            "persisted": 3,
+            "staged": 4,
+            "staged_eligible": 3,
+            "staged_closed": 1,
+        }
     assert (sync.warehouse.versions(), sync.warehouse.history()) == (before, history)
 
 
@@ -401,7 +441,7 @@ def test_what_stands_otherwise_than_it_was_read_is_missing(sync: Sync) -> None:
                 connection.execute(spoil)
                 verify = (SQL / "verify_counts.sql").read_text()
                 found = connection.execute(verify, parameters).fetchone()
-            assert found == ALL_STAND | {"persisted": 0, "missing": 1, "missing_ids": ["id-1"]}, spoil
+            assert found == ALL_STAND | STAGED | {"persisted": 0, "missing": 1, "missing_ids": ["id-1"]}, spoil
     assert sync.run(parameters, "verify_counts.sql")["persisted"] == 1
 
 
@@ -474,7 +514,8 @@ def test_every_column_comes_from_its_place(sync: Sync) -> None:
     (row,) = sync.warehouse.rows("select * from partner_center_referrals")
     assert row.pop("raw_data")["details"]["currency"] == "EUR"
     assert len(row.pop("content_hash")) == 16
-    assert row.pop("synced_at") == row.pop("first_synced_at")
+    assert row["read_at"] < row["synced_at"] == row["first_synced_at"]
+    del row["read_at"], row["synced_at"], row["first_synced_at"]
     assert row.pop("updated_tick") == 0
     assert {name: str(value) for name, value in row.items()} == {
         "referral_id": "id-1",

@@ -1,4 +1,4 @@
-"""Connections to the warehouse: nobody waits for ever, neither for a lock nor for a worker that is lost."""
+"""Connections to the warehouse: nobody waits for ever, neither for a lock nor for a worker that is lost; runs end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.environment import ROOT
 from tests.support.warehouse import Warehouse
 
 LOCK = "select pg_advisory_xact_lock(hashtextextended('partner_center_referrals', 0))"
@@ -77,3 +78,57 @@ def test_a_refusal_names_what_to_look_for(airflow_home: Any, warehouse: Warehous
     warehouse.execute("create table t (x integer)")
     with pytest.raises(ours.WarehouseError, match=remedy), ours.connect() as connection:
         connection.execute(statement)
+
+
+@pytest.fixture
+def migrated(airflow_home: Any, warehouse: Warehouse) -> Warehouse:
+    from partner_center.warehouse import ensure_schema
+
+    ensure_schema(ROOT / "include" / "migrations", auto_migrate=True)
+    return warehouse
+
+
+def opened(run_id: str) -> None:
+    from partner_center.runs import RunRequest, open_run
+
+    open_run(RunRequest(run_id, "Incoming", ("New",), None, dry_run=False))
+
+
+def states(warehouse: Warehouse) -> dict[str, str]:
+    rows = warehouse.rows("select run_id, state from partner_center_sync_runs")
+    return {row["run_id"]: row["state"] for row in rows}
+
+
+def test_a_run_whose_worker_was_lost_does_not_stay_running(migrated: Warehouse) -> None:
+    for run_id in ("lost", "lost later", "busy"):
+        opened(run_id)
+    migrated.execute(
+        "update partner_center_sync_runs set started_at = now() - interval '3 hours'; "
+        "update partner_center_sync_runs set read_at = now() - interval '150 minutes' where run_id = 'lost later'; "
+        "update partner_center_sync_runs set read_at = now() where run_id = 'busy'"
+    )
+    opened("next")
+    assert states(migrated) == {"lost": "failed", "lost later": "failed", "busy": "running", "next": "running"}
+    assert "its worker was lost" in migrated.run("lost")["reason"]
+    assert migrated.run("lost")["finished_at"] is not None
+
+
+def test_a_run_that_succeeded_stays_so_when_it_reads_again(migrated: Warehouse) -> None:
+    opened("run")
+    migrated.execute("update partner_center_sync_runs set state = 'success', finished_at = now()")
+    opened("run")
+    assert migrated.run("run")["finished_at"] is not None
+    migrated.execute("update partner_center_sync_runs set state = 'failed', reason = 'x'")
+    opened("run")
+    assert (states(migrated), migrated.run("run")["reason"]) == ({"run": "running"}, None)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_whatever_ends_a_task_is_noted(migrated: Warehouse, error: type[BaseException]) -> None:
+    from partner_center.runs import failures_recorded
+
+    opened("run")
+    with pytest.raises(error), failures_recorded("run"):
+        raise error
+    assert migrated.run("run")["state"] == "failed"
+    assert error.__name__ in migrated.run("run")["reason"]

@@ -60,7 +60,7 @@ class Warehouse:
     def referrals(self) -> dict[str, dict[str, Any]]:
         """Return the referrals by id, without what differs from run to run."""
         rows = self.rows("select * from partner_center_referrals")
-        unsteady = ("synced_at", "last_run_id", "first_synced_at", "first_run_id")
+        unsteady = ("synced_at", "last_run_id", "first_synced_at", "first_run_id", "read_at")
         return {row["referral_id"]: {k: v for k, v in row.items() if k not in unsteady} for row in rows}
 
     def history(self) -> list[tuple[str, str, str | None, str | None]]:

@@ -44,6 +44,11 @@ def read_back(persisted, **more):
     return {"persisted": persisted, "missing": 0, "missing_ids": [], "outdated": 0, "outdated_ids": []} | more
 
 
+def load(eligible, **more):
+    """The counts of a run whose load added up."""
+    return {"eligible": eligible, "closed": 2, "inserted": eligible, "updated": 0, "unchanged": 2} | more
+
+
 def test_accounts_that_add_up_pass():
     report.check(GOOD)
     report.check(GOOD | {"skipped": {}, "fetched": 90})
@@ -92,7 +97,7 @@ def test_exactly_the_accounts_that_add_up_pass(counts, skipped, lost, undecided)
 
 @pytest.mark.parametrize("eligible", [0, 1, 88])
 def test_all_eligible_in_the_table_passes(eligible):
-    report.check_persisted(eligible, read_back(eligible))
+    report.check_persisted(load(eligible), read_back(eligible))
 
 
 def ids(count):
@@ -103,7 +108,7 @@ def ids(count):
 @pytest.mark.parametrize(("count", "named"), [(1, 1), (3, 3), (20, 20), (21, 20), (25, 20)])
 def test_what_does_not_stand_is_counted_and_the_first_twenty_are_named(kind, count, named):
     persisted = 88 - count if kind == "missing" else 88
-    message = persisted_refusal(88, read_back(persisted, **{kind: count, f"{kind}_ids": ids(count)[:20]}))
+    message = persisted_refusal(load(88), read_back(persisted, **{kind: count, f"{kind}_ids": ids(count)[:20]}))
     assert message.startswith(f"{count} ")
     assert re.findall(r"id-\d\d", message) == ids(named)
     assert ("and more" in message) == (count > 20)
@@ -111,10 +116,36 @@ def test_what_does_not_stand_is_counted_and_the_first_twenty_are_named(kind, cou
 
 
 @pytest.mark.parametrize("persisted", [0, 79, 81])
-def test_staged_rows_that_are_others_than_were_counted_are_no_success(persisted):
-    message = persisted_refusal(80, read_back(persisted))
-    assert "80 referrals were eligible" in message
-    assert "Clear fetch_pages" in message
+def test_another_number_than_eligible_is_no_success(persisted):
+    assert f"{80 - persisted} of 80" in persisted_refusal(load(80), read_back(persisted))
+
+
+@pytest.mark.parametrize("name", ["inserted", "updated", "unchanged", "closed"])
+@pytest.mark.parametrize("off", [-1, 1])
+def test_a_load_that_counts_a_row_twice_or_never_is_told(name, off):
+    counts = load(80)
+    counts[name] += off
+    message = persisted_refusal(counts, read_back(80))
+    assert "load's counts do not add up" in message
+    assert f"{name} {counts[name]}" in message
+
+
+def test_staging_that_is_as_counted_passes():
+    report.check_staged(GOOD, staging_of(GOOD))
+
+
+def staging_of(counts, **more):
+    staged = counts["fetched"] - counts["quarantined"]
+    return {"staged": staged, "staged_eligible": counts["eligible"], "staged_closed": counts["closed"]} | more
+
+
+@pytest.mark.parametrize("name", ["staged", "staged_eligible", "staged_closed"])
+@pytest.mark.parametrize("off", [-1, 1])
+def test_staging_that_was_lost_or_read_anew_is_told_with_the_way_out(name, off):
+    found = staging_of(GOOD)
+    found[name] += off
+    with pytest.raises(CountMismatch, match="Clear fetch_pages with everything after it"):
+        report.check_staged(GOOD, found)
 
 
 def test_the_funnel_names_every_count():

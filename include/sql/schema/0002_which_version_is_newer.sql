@@ -7,6 +7,10 @@ alter table partner_center_referrals add column if not exists updated_tick small
 comment on column partner_center_referrals.updated_tick is
 'the seventh fraction digit of updatedDateTime (100 ns), which timestamptz does not hold';
 
+alter table partner_center_referrals add column if not exists read_at timestamptz;
+
+comment on column partner_center_referrals.read_at is 'when the run that last wrote this row began to read';
+
 alter table partner_center_sync_runs add column if not exists read_at timestamptz;
 
 comment on column partner_center_sync_runs.read_at is 'when fetch_pages began to read, in its latest try';
@@ -16,7 +20,7 @@ comment on column partner_center_sync_runs.read_at is 'when fetch_pages began to
 -- the version that was read later wins.
 create function partner_center_may_replace(
     updated_at timestamptz, updated_tick smallint, read_at timestamptz,
-    stored_updated_at timestamptz, stored_updated_tick smallint, stored_synced_at timestamptz
+    stored_updated_at timestamptz, stored_updated_tick smallint, stored_read_at timestamptz
 ) returns boolean
 language sql stable
 return case
@@ -24,7 +28,7 @@ return case
         (updated_at, updated_tick) = (stored_updated_at, stored_updated_tick)
         or updated_at is null or updated_at > now() + interval '1 day'
         or stored_updated_at is null or stored_updated_at > now() + interval '1 day'
-        then read_at >= stored_synced_at
+        then read_at >= stored_read_at
     else (updated_at, updated_tick) > (stored_updated_at, stored_updated_tick)
 end;
 

@@ -26,7 +26,7 @@ with candidates as (
         stored.last_run_id = %(run_id)s
         or partner_center_may_replace(
             staged.updated_at, staged.updated_tick, coalesce(run.read_at, run.started_at),
-            stored.updated_at, stored.updated_tick, stored.synced_at
+            stored.updated_at, stored.updated_tick, coalesce(stored.read_at, stored.synced_at)
         ) as may_replace,
         case when stored.referral_id is not null then partner_center_tracked(stored) end as before
     from partner_center_staged as staged

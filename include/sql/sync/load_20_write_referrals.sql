@@ -5,7 +5,7 @@ insert into partner_center_referrals (
     referral_id, engagement_id, external_reference_id, name, status, substatus, type, referral_type, qualification,
     direction, customer_name, customer_country, domain, domain_source, domain_missing_reason, domain_candidates,
     link_status, deal_value, currency, created_at, updated_at, updated_tick, expires_at, closing_at, raw_data,
-    content_hash, mapping_version, first_synced_at, first_run_id, synced_at, last_run_id
+    content_hash, mapping_version, read_at, first_synced_at, first_run_id, synced_at, last_run_id
 )
 select
     staged.referral_id,
@@ -39,11 +39,13 @@ select
     raw.payload,
     staged.content_hash,
     %(mapping_version)s,
+    coalesce(run.read_at, run.started_at),
     now(),
     %(run_id)s,
     now(),
     %(run_id)s
 from pending
+inner join partner_center_sync_runs as run on run.run_id = %(run_id)s
 inner join partner_center_staged as staged
     on staged.run_id = %(run_id)s and pending.row_no = staged.row_no
 inner join partner_center_staged_domains as derived
@@ -55,12 +57,12 @@ on conflict (referral_id) do update set (
     engagement_id, external_reference_id, name, status, substatus, type, referral_type, qualification, direction,
     customer_name, customer_country, domain, domain_source, domain_missing_reason, domain_candidates, link_status,
     deal_value, currency, created_at, updated_at, updated_tick, expires_at, closing_at, raw_data, content_hash,
-    mapping_version, synced_at, last_run_id
+    mapping_version, read_at, synced_at, last_run_id
 ) = (
     excluded.engagement_id, excluded.external_reference_id, excluded.name, excluded.status, excluded.substatus,
     excluded.type, excluded.referral_type, excluded.qualification, excluded.direction, excluded.customer_name,
     excluded.customer_country, excluded.domain, excluded.domain_source, excluded.domain_missing_reason,
     excluded.domain_candidates, excluded.link_status, excluded.deal_value, excluded.currency, excluded.created_at,
     excluded.updated_at, excluded.updated_tick, excluded.expires_at, excluded.closing_at, excluded.raw_data,
-    excluded.content_hash, excluded.mapping_version, excluded.synced_at, excluded.last_run_id
+    excluded.content_hash, excluded.mapping_version, excluded.read_at, excluded.synced_at, excluded.last_run_id
 );

@@ -14,7 +14,7 @@ select
         end
     )::integer as updated,
     count(*) filter (
-        where pending.row_no is null and stored.last_run_id <> %(run_id)s
+        where pending.row_no is null and stored.last_run_id <> %(run_id)s and stored.first_run_id <> %(run_id)s
     )::integer as unchanged
 from partner_center_staged as staged
 left join pending on staged.row_no = pending.row_no

@@ -1,7 +1,8 @@
 -- What: reads back how many of the run's eligible referrals stand in the table with the run's content, and which do
 -- not; and which of those that have left eligibility (closed) stand there with older content. A row that a later run
 -- has brought further counts as standing. What this run wrote is compared field by field with what the API sent: the
--- mapping stands here a second time on purpose, as in double entry.
+-- mapping stands here a second time on purpose, as in double entry. Also what is staged, since staging that was lost
+-- or read anew has nothing to compare.
 -- Why twice is safe: it writes nothing.
 
 with read_back as (
@@ -15,7 +16,7 @@ with read_back as (
                     stored.last_run_id <> %(run_id)s
                     and not partner_center_may_replace(
                         staged.updated_at, staged.updated_tick, coalesce(run.read_at, run.started_at),
-                        stored.updated_at, stored.updated_tick, stored.synced_at
+                        stored.updated_at, stored.updated_tick, coalesce(stored.read_at, stored.synced_at)
                     )
                 )
                 or (
@@ -69,6 +70,21 @@ astray as (
 )
 
 select
+    (
+        select count(*)
+        from partner_center_staged as staged
+        where staged.run_id = %(run_id)s
+    )::integer as staged,
+    (
+        select count(*)
+        from read_back
+        where read_back.outcome = 'eligible'
+    )::integer as staged_eligible,
+    (
+        select count(*)
+        from read_back
+        where read_back.outcome = 'closed'
+    )::integer as staged_closed,
     (
         select count(*)
         from read_back
