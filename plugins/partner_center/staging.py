@@ -55,6 +55,8 @@ where run_id = %s and outcome in ('eligible', 'closed')
 
 # SQLSTATE classes that speak of the row, not of the database: data exception, integrity, program limit exceeded.
 _ROW_FAULTS = ("22", "23", "54")
+# The number is taken: not the row's fault, another worker stages the same run.
+_UNIQUE_VIOLATION = "23505"
 _BATCH = 5_000
 
 _Numbered = tuple[int, int, Referral]
@@ -262,4 +264,4 @@ def _domain_row(run_id: str, row_no: int, found: CustomerDomain) -> tuple[Any, .
 
 
 def _is_row_fault(err: psycopg.Error) -> bool:
-    return err.sqlstate is not None and err.sqlstate[:2] in _ROW_FAULTS
+    return err.sqlstate is not None and err.sqlstate[:2] in _ROW_FAULTS and err.sqlstate != _UNIQUE_VIOLATION

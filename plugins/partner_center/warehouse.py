@@ -30,7 +30,7 @@ set idle_in_transaction_session_timeout = '10min'; set lock_timeout = '10min'
 MIGRATION_LOCK = "select pg_advisory_xact_lock(hashtextextended('partner_center_migrations', 0))"
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_LOCK_NOT_AVAILABLE, _IDLE_IN_TRANSACTION = "55P03", "25P03"
+_LOCK_NOT_AVAILABLE, _IDLE_IN_TRANSACTION, _UNIQUE_VIOLATION = "55P03", "25P03", "23505"
 _TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57"})
 _LOCKED = (
     "Another session has held a lock on the partner_center tables for 10 minutes: another run of the sync, or an open "
@@ -86,7 +86,9 @@ def _remedy(code: str) -> str:
 def _is_transient(err: psycopg.Error) -> bool:
     if err.sqlstate is None or err.sqlstate[:2] in _TRANSIENT_CLASSES:
         return isinstance(err, psycopg.OperationalError)
-    return err.sqlstate == _IDLE_IN_TRANSACTION
+    # Only two workers on the same run number a staged row alike; the next try is alone.
+    twice = err.sqlstate == _UNIQUE_VIOLATION and (err.diag.table_name or "").startswith("partner_center_staged")
+    return twice or err.sqlstate == _IDLE_IN_TRANSACTION
 
 
 @contextlib.contextmanager

@@ -425,6 +425,20 @@ def test_a_writer_that_comes_late_does_not_double_the_rows(database):
     assert staged_ids(database) == ["a", "b"]
 
 
+def test_two_writers_that_number_alike_do_not_quarantine_good_rows(database):
+    from partner_center.warehouse import WarehouseUnavailable, connect
+
+    def late():
+        with connect() as connection, StagingWriter(connection, RUN) as writer:
+            stage([row("a")], [row("b")])
+            writer.add(1, [row("a")])
+
+    with pytest.raises(WarehouseUnavailable, match="23505"):
+        late()
+    assert staged_ids(database) == ["a", "b"]
+    assert quarantined(database) == []
+
+
 # Domains
 
 

@@ -1,5 +1,5 @@
 -- What: which of two versions of a referral is the newer one; comparison without regard to case; the tracked fields in
--- one place; staging that ends in small steps.
+-- one place; staged JSON that is found by its number, and staging that ends in small steps.
 -- Why once only: alembic runs each revision once, in a transaction, under an advisory lock (warehouse.py).
 
 alter table partner_center_referrals add column if not exists updated_tick smallint not null default 0;
@@ -70,6 +70,27 @@ return case
         then 'co-sell'
     else 'unclassified'
 end;
+
+-- Gives a run an empty partition of one staging table; see the first revision. New: wide rows are found by number, so
+-- that verify_counts can read them one by one, and no plan depends on statistics that are not there yet.
+create or replace function partner_center_open_staging(parent text, run_id text) returns void
+language plpgsql as $$
+declare
+    partition_name text := partner_center_partition(parent, run_id);
+begin
+    if to_regclass(partition_name) is not null then
+        execute format('truncate table %I', partition_name);
+        return;
+    end if;
+    execute format(
+        'create unlogged table %I partition of %I for values in (%L) with (toast_tuple_target = 8160)',
+        partition_name, parent, run_id
+    );
+    if parent = 'partner_center_staged_payloads' then
+        execute format('create unique index on %I (row_no)', partition_name);
+    end if;
+end
+$$;
 
 -- Drops the staging of runs that began longer ago, and of runs that nobody knows; a hundred partitions of each kind at
 -- a time, since each takes locks until the transaction ends, and PostgreSQL has room for some 6,000 by default. A run
