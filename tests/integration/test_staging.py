@@ -532,6 +532,14 @@ def test_the_staging_of_old_and_unknown_runs_is_dropped(database):
     assert database.value(parts) == 2
 
 
+def test_an_old_run_that_was_read_anew_keeps_its_staging(database):
+    parts = "select count(*) from pg_inherits where inhparent = 'partner_center_staged'::regclass"
+    known(database, "old", "30 days")
+    stage([row("a")], run="old")
+    stage([row("b")])
+    assert database.value(parts) == 2
+
+
 def test_a_backlog_of_staging_melts_away_in_small_steps(database):
     # After a week's pause a thousand runs are old at once: to drop them in one transaction takes more locks than
     # PostgreSQL has room for.

@@ -92,7 +92,7 @@ begin
 end
 $$;
 
--- Drops the staging of runs that began longer ago, and of runs that nobody knows; a hundred partitions of each kind at
+-- Drops the staging of runs that read longer ago, and of runs that nobody knows; a hundred partitions of each kind at
 -- a time, since each takes locks until the transaction ends, and PostgreSQL has room for some 6,000 by default. A run
 -- makes one of each kind, so a backlog (after a week's pause, say) melts away. Where another run is at it, this one
 -- leaves it to that.
@@ -117,7 +117,7 @@ begin
                 and child.relname not in (
                     select partner_center_partition(parent, run_id)
                     from partner_center_sync_runs
-                    where started_at > now() - kept
+                    where greatest(started_at, read_at) > now() - kept
                 )
             order by child.oid
             limit 100
