@@ -267,13 +267,26 @@ def test_one_that_closed_and_is_held_back_is_outdated(sync: Sync) -> None:
     assert (counts["updated"], counts["outdated"], counts["persisted"]) == (25, 0, 0)
 
 
-@pytest.mark.parametrize("column", ["status", "deal_value", "domain", "link_status", "updated_at"])
-def test_what_was_changed_in_the_table_is_set_right_by_the_next_run(sync: Sync, column: str) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'Closed'",
+        "status = null",
+        "deal_value = 6",
+        "deal_value = null",
+        "domain = null",
+        "domain_candidates = '[]'",
+        "link_status = 'unlinked'",
+        "updated_at = null",
+        "updated_at = updated_at - interval '1 day'",
+    ],
+)
+def test_what_was_changed_in_the_table_is_set_right_by_the_next_run(sync: Sync, change: str) -> None:
     row = referral(customerProfile={"team": [{"email": "a@contoso.com"}]}, details={"dealValue": 5})
     sync(row)
     right = sync.warehouse.referrals()
-    sync.warehouse.execute(f"update partner_center_referrals set {column} = null where '{column}' <> 'link_status'")
-    sync.warehouse.execute("update partner_center_referrals set link_status = 'unlinked', content_hash = content_hash")
+    sync.warehouse.execute(f"update partner_center_referrals set {change}")
+    assert sync.warehouse.referrals() != right
     counts = sync(row)
     assert (counts["updated"], counts["persisted"]) == (1, 1)
     assert sync.warehouse.referrals() == right

@@ -60,6 +60,16 @@ with read_back as (
     where staged.run_id = %(run_id)s and staged.outcome in ('eligible', 'closed')
 ),
 
+counted as (
+    select
+        count(*) filter (where outcome = 'eligible')::integer as staged_eligible,
+        count(*) filter (where outcome = 'closed')::integer as staged_closed,
+        count(*) filter (where outcome = 'eligible' and stands)::integer as persisted,
+        count(*) filter (where outcome = 'eligible' and not stands)::integer as missing,
+        count(*) filter (where outcome = 'closed' and not stands)::integer as outdated
+    from read_back
+),
+
 astray as (
     select
         referral_id,
@@ -67,35 +77,28 @@ astray as (
         row_number() over (partition by outcome order by referral_id) as place
     from read_back
     where not stands
+),
+
+named as (
+    select
+        coalesce(jsonb_agg(referral_id order by place) filter (where outcome = 'eligible'), '[]') as missing_ids,
+        coalesce(jsonb_agg(referral_id order by place) filter (where outcome = 'closed'), '[]') as outdated_ids
+    from astray
+    where place <= 20
 )
 
 select
+    counted.staged_eligible,
+    counted.staged_closed,
+    counted.persisted,
+    counted.missing,
+    named.missing_ids,
+    counted.outdated,
+    named.outdated_ids,
     (
         select count(*)
         from partner_center_staged as staged
         where staged.run_id = %(run_id)s
-    )::integer as staged,
-    (
-        select count(*)
-        from read_back
-        where read_back.outcome = 'eligible'
-    )::integer as staged_eligible,
-    (
-        select count(*)
-        from read_back
-        where read_back.outcome = 'closed'
-    )::integer as staged_closed,
-    (
-        select count(*)
-        from read_back
-        where read_back.outcome = 'eligible' and read_back.stands
-    )::integer as persisted,
-    count(*) filter (where outcome = 'eligible')::integer as missing,
-    coalesce(
-        jsonb_agg(referral_id order by place) filter (where outcome = 'eligible' and place <= 20), '[]'
-    ) as missing_ids,
-    count(*) filter (where outcome = 'closed')::integer as outdated,
-    coalesce(
-        jsonb_agg(referral_id order by place) filter (where outcome = 'closed' and place <= 20), '[]'
-    ) as outdated_ids
-from astray;
+    )::integer as staged
+from counted
+cross join named;
