@@ -2,9 +2,10 @@
 ### Partner Center referral sync
 
 Brings every referral of Microsoft Partner Center into the table `partner_center_referrals` of the connection
-`partner_center_db`, every 10 minutes.
+`partner_center_db`, every 10 minutes: what changed since the last verified run, and once a day everything.
 
-`acquire_token` > `fetch_pages` > `filter_referrals` > `extract_domains` > `load_referrals` > `verify_counts`
+`acquire_token` > `fetch_pages` > `filter_referrals` > `extract_domains` > `load_referrals` > `verify_counts`, and
+`close_run`, which gives a run that lost its worker its end in `partner_center_sync_runs`.
 
 What is eligible (direction and status as asked) is stored, with or without a domain; what cannot be stored goes to
 `partner_center_quarantine` with its reason; every row that the API sent stands in one of the counts, and the run fails
@@ -23,9 +24,13 @@ when an eligible referral is missing from the table.
 | `acquire_token` failed | login unreachable, or a setting is wrong | the log says which; clear it afterwards |
 | `fetch_pages` failed | API down (it was retried), 401, 403, `max_pages` | do as the log says; clear with downstream |
 | `filter_referrals`, `extract_domains`, `load_referrals` failed | warehouse refused or away | mend it, clear it |
+| `load_referrals` failed, "gone from the API" | a full read misses too many stored referrals | do as the log says |
 | `verify_counts` failed | **eligible referrals are missing**, or rows were lost | the log names them and what to do |
+| `verify_counts` failed, "could not be stored" | too many quarantined; the good ones are stored | mend, replay |
 
-The counts of a run stand in its log (last line of `verify_counts`), in XCom, and in `partner_center_sync_runs`.
+The counts of a run stand in its log (last line of `verify_counts`), in XCom, in `partner_center_sync_runs` (with the
+reason of what was read, skipped or failed), and in the event of the asset `partner_center_referrals`, which other DAGs
+can be scheduled on: it comes on verified data only.
 """
 
 from __future__ import annotations
@@ -36,15 +41,15 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Asset, Param, dag, task
 
 from partner_center.operators import LoadReferralsOperator, SqlCountsOperator
 from partner_center.retry_policy import RetryWhatMayPass
+from partner_center.rules import FILTER_VERSION, MAPPING_VERSION
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 
-# Raise it when the mapping in load_20_write_referrals.sql changes: the next full read then writes every row anew.
-MAPPING_VERSION = 2
+REFERRALS = Asset("partner_center_referrals")
 
 # Each status that Partner Center documents, in any case: a misspelled one would find nothing, in silence.
 STATUSES = ["New", "Active", "Closed", "None"]
@@ -88,7 +93,8 @@ def _request(context: dict[str, Any]) -> Any:
             "incremental",
             type="string",
             enum=["incremental", "full"],
-            description_md="Both read everything for now: there is no watermark yet.",
+            description_md="incremental: what changed since the last verified run; by itself everything, once a day. "
+            "full: everything, and note what has vanished.",
         ),
         "direction": Param(
             "Incoming",
@@ -122,12 +128,12 @@ def partner_center_referral_sync() -> None:
     """Wire the six tasks."""
 
     @task(doc_md="Checks the flag and that somebody is signed in. Skipped: read the reason in the log.")
-    def acquire_token() -> dict[str, Any]:
+    def acquire_token(**context: Any) -> dict[str, Any]:
         from partner_center import steps
 
-        return steps.acquire_token()
+        return steps.acquire_token(_request(context), INCLUDE / "migrations")
 
-    @task(doc_md="Brings the schema up to date and reads every page into the run's staging tables.")
+    @task(doc_md="Reads what changed since the watermark, once a day everything, into the run's staging tables.")
     def fetch_pages(**context: Any) -> dict[str, Any]:
         from partner_center import steps
 
@@ -157,16 +163,40 @@ def partner_center_referral_sync() -> None:
             "run_id": "{{ run_id }}",
             "dry_run": "{{ params.dry_run }}",
             "mapping_version": MAPPING_VERSION,
+            "filter_version": FILTER_VERSION,
         },
     )
 
-    @task(doc_md="Reads back what was stored and fails, naming the ids, when an eligible referral is missing.")
+    @task(
+        doc_md="Reads back what was stored and fails, naming the ids, when an eligible referral is missing.",
+        outlets=[REFERRALS],
+    )
     def verify_counts(**context: Any) -> dict[str, Any]:
         from partner_center import steps
 
-        return steps.verify_counts(_request(context), context["ti"], INCLUDE / "sql" / "sync")
+        counts = steps.verify_counts(_request(context), context["ti"], INCLUDE / "sql" / "sync")
+        context["outlet_events"][REFERRALS].extra = {
+            "run_id": context["run_id"],
+            "dry_run": context["params"]["dry_run"],
+            **counts,
+        }
+        return counts
 
-    (acquire_token() >> fetch_pages() >> filter_referrals >> extract_domains() >> load_referrals >> verify_counts())
+    @task(doc_md="Gives the run's row in partner_center_sync_runs its end where no task could: its worker was lost.")
+    def close_run(**context: Any) -> str:
+        from partner_center import steps
+
+        return steps.close_run(context["run_id"], context["ti"])
+
+    (
+        acquire_token()
+        >> fetch_pages()
+        >> filter_referrals
+        >> extract_domains()
+        >> load_referrals
+        >> verify_counts()
+        >> close_run().as_teardown()
+    )
 
 
 partner_center_referral_sync()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 from typing import Any
 
 from partner_center.errors import VariableUnreadable
-from partner_center.settings import ENABLED_VARIABLE, ENVIRONMENT_PREFIX, parse_flag
+from partner_center.settings import ENABLED_VARIABLE, ENVIRONMENT_PREFIX, parse_flag, parse_number
 
 
 def get(key: str) -> str | None:
@@ -87,6 +88,16 @@ def setting(variable: str, default: str) -> str:
         return value
     name = variable.removeprefix("partner_center_").upper()
     return os.environ.get(ENVIRONMENT_PREFIX + name) or default
+
+
+def number(variable: str, default: float) -> float:
+    """Return a setting that is a number of zero or more; raises as `setting` and `parse_number`."""
+    return parse_number(setting(variable, str(default)), variable)
+
+
+def days(variable: str, default: float = 0) -> timedelta | None:
+    """Return a setting in days as a time span, None for zero: kept for ever."""
+    return timedelta(days=number(variable, default)) or None
 
 
 def sync_enabled() -> bool:

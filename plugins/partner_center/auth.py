@@ -40,11 +40,12 @@ _MARGIN = 300
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A bearer token; `account` is the masked user name, `expires_at` in epoch seconds."""
+    """A bearer token; `account` is the masked user name, `account_id` Entra's own id, `expires_at` in epoch seconds."""
 
     secret: str = field(repr=False)
     expires_at: float
     account: str
+    account_id: str = ""
 
     @property
     def expires_in(self) -> int:
@@ -192,6 +193,7 @@ class TokenSource:
             secret=result["access_token"],
             expires_at=time.time() + int(result.get("expires_in", 0)),
             account=mask_email(str(account.get("username", ""))),
+            account_id=str(account.get("home_account_id", "")),
         )
 
 

@@ -14,6 +14,7 @@ import requests
 from partner_center.answers import needs_mfa, raise_for, request_ids, tls_error
 from partner_center.auth import TokenSource
 from partner_center.errors import ApiUnavailable, ConfigurationError, PageLimitReached, RequestRefused, UnsafeNextLink
+from partner_center.listing import Descent, Listing
 from partner_center.pages import GarbledPage, PageBody, split_page
 from partner_center.retrying import retrying
 from partner_center.settings import COLLECTION_PATH, Settings
@@ -21,17 +22,14 @@ from partner_center.transport import verbatim
 
 log = logging.getLogger(__name__)
 
-PAGE_SIZE = 200
-"""Rows asked for on a page ($top); the service may send fewer and still have more."""
-
 MOST_EMPTY_PAGES = 1_000
 """Pages in a row without a row; more of them are a listing that never ends."""
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, seconds between two pieces of an answer."""
 
-# Stable while rows are updated: an updated referral keeps its place, a new one comes last.
-ORDER = "createdDateTime asc"
+MOST_FAILURES = 50
+"""So many refused requests are remembered by their ids."""
 
 # Everything printable stays as it is, also what is percent-encoded already.
 _URL_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
@@ -65,31 +63,34 @@ class ReferralClient:
         self._settings = settings
         self._home = urlsplit(settings.collection_url)
         self._last_answer = ""
+        self.failures: list[dict[str, str]] = []
+        """The first requests that got no page: status (or what went wrong) and request ids."""
 
-    def pages(self, direction: str, max_pages: int | None = None) -> Iterator[Page]:
-        """Yield every page of the listing, the first with $filter, $orderby and $top.
+    def pages(self, listing: Listing, max_pages: int | None = None) -> Iterator[Page]:
+        """Yield every page of a listing, the first with $filter, $orderby and $top.
 
         Args:
-            direction: ``Incoming``, ``Outgoing`` or ``any``.
+            listing: what to ask for.
             max_pages: give up after so many.
 
         Raises:
             PageLimitReached: there was more after `max_pages`.
             UnsafeNextLink: a next link to another host, one that repeats, or page after page without a row.
-            SignInRequired, AccessDenied, RequestRefused, ApiUnavailable: as the names say.
+            RequestRefused: with status 400, also where the API accepts none of the listing's filters.
+            SignInRequired, AccessDenied, ApiUnavailable: as the names say.
         """
         number = empty = 0
         restarted = False
-        listing = self._listing(direction)
+        bodies = self._bodies(listing)
         while True:
             try:
-                body = next(listing, None)
+                body = next(bodies, None)
             except _ExpiredNextLink:
                 if restarted:
                     raise
                 log.warning("The service forgot where the listing stood; reading it once more from its first page.")
                 restarted = True
-                listing = self._listing(direction)
+                bodies = self._bodies(listing)
                 continue
             if body is None:
                 return
@@ -105,30 +106,30 @@ class ReferralClient:
         """Read one row; return how many came (0 or 1). Raises as `pages`."""
         return len(self._get(f"{self._settings.collection_url}?$top=1", first=True).rows)
 
-    def _listing(self, direction: str) -> Iterator[PageBody]:
-        body = self._first(direction)
+    def _bodies(self, listing: Listing) -> Iterator[PageBody]:
+        body = self._first(listing)
+        descent = Descent(listing.until) if listing.until else None
         seen: set[str] = set()
         while True:
             link = self.safe_link(body.next_link)
-            yield body
-            if link is None:
+            ends_here = link is None or (descent is not None and descent.is_below(body.rows))
+            yield PageBody(body.rows, None) if ends_here else body
+            if link is None or ends_here:
                 return
+            if descent is not None and not descent.is_kept:
+                log.warning("The API does not keep the order that was asked for: everything is read.")
+                descent = None
             if link in seen:
                 raise UnsafeNextLink(_REPEATED)
             seen.add(link)
             body = self._get(link, first=False)
 
-    def _first(self, direction: str) -> PageBody:
-        """Ask for the first page, the most lenient filter first.
-
-        ``ne`` also lets rows pass whose direction is missing or spelled otherwise, which the API's own
-        case-sensitive ``eq`` would hide from us; only ``eq`` is documented, so it is the fallback. A service that
-        refuses that too is asked for everything: filter_referrals decides by itself.
-        """
-        *filters, last = _filters(direction)
+    def _first(self, listing: Listing) -> PageBody:
+        """Ask for the first page, with one filter after the other."""
+        *filters, last = listing.filters
         for condition in filters:
             try:
-                body = self._get(self._first_url(condition), first=True)
+                body = self._get(self._first_url(condition, listing), first=True)
             except RequestRefused as err:
                 if err.status != 400:
                     raise
@@ -137,10 +138,10 @@ class ReferralClient:
             if body.rows or body.next_link or condition != filters[0]:
                 return body
             log.info("No row for the filter %r; asking with the next one.", condition)
-        return self._get(self._first_url(last), first=True)
+        return self._get(self._first_url(last, listing), first=True)
 
-    def _first_url(self, condition: str | None) -> str:
-        options = {"$filter": condition, "$orderby": ORDER, "$top": str(PAGE_SIZE)}
+    def _first_url(self, condition: str | None, listing: Listing) -> str:
+        options = {"$filter": condition, "$orderby": listing.order, "$top": str(listing.top)}
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items() if value)
         return f"{self._settings.collection_url}?{query}"
 
@@ -227,8 +228,10 @@ class ReferralClient:
         try:
             response = self._session.send(request, timeout=TIMEOUT, allow_redirects=False, **settings)
         except requests.exceptions.SSLError as err:
+            self._failed(type(err).__name__, f"client-request-id {headers['client-request-id']}")
             raise tls_error(err) from err
         except requests.RequestException as err:
+            self._failed(type(err).__name__, f"client-request-id {headers['client-request-id']}")
             raise ApiUnavailable(
                 f"The Partner Center API at {self._home.netloc} could not be reached ({type(err).__name__}; "
                 f"client-request-id {headers['client-request-id']}). It is tried again by itself; if it lasts, check "
@@ -241,8 +244,13 @@ class ReferralClient:
         seconds = time.monotonic() - started
         self._last_answer = f"{len(response.content)} bytes in {seconds:.2f} s, {request_ids(response)}"
         if response.status_code != 200:
+            self._failed(str(response.status_code), request_ids(response))
             log.warning("GET %s: HTTP %d (%s).", urlsplit(url).path, response.status_code, self._last_answer)
         return response
+
+    def _failed(self, what: str, ids: str) -> None:
+        if len(self.failures) < MOST_FAILURES:
+            self.failures.append({"answer": what, "ids": ids})
 
 
 _REPEATED = (
@@ -254,14 +262,6 @@ _ENDLESS = (
     "listing would never end. Nothing was loaded; the next run reads it anew. If it repeats, report it to Microsoft "
     "with the request ids of the pages."
 )
-
-
-def _filters(direction: str) -> list[str | None]:
-    """Return the lenient $filter, the documented one, and none at all."""
-    opposite = {"incoming": "Outgoing", "outgoing": "Incoming"}.get(direction.lower())
-    if opposite is None:
-        return [None]
-    return [f"direction ne '{opposite}'", f"direction eq '{direction.capitalize()}'", None]
 
 
 def _page_limit(max_pages: int) -> str:

@@ -69,6 +69,14 @@ class CountMismatch(PartnerCenterError):
     """The run's accounts do not add up, or eligible referrals are missing from the table."""
 
 
+class ImplausibleSweep(PartnerCenterError):
+    """A full read no longer found so many stored referrals that the read itself is in doubt; nothing was changed."""
+
+
+class TooManyQuarantined(PartnerCenterError):
+    """More rows than the settings allow could not be stored; the good ones are."""
+
+
 class ApiUnavailable(PartnerCenterError):
     """The login or the API could not be reached, throttled, or answered garbage: worth another try.
 

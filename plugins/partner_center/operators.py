@@ -36,8 +36,13 @@ class SqlCountsOperator(BaseOperator):
 
         with runs.failures_recorded(context["run_id"]), warehouse.connect() as connection:
             counts = warehouse.run_sql(connection, self.statements(), self.parameters)
+            # An error here takes back what the statements did.
+            self.check(counts)
         self.log.info("%s", ", ".join(f"{name} {value}" for name, value in counts.items()))
         return counts
+
+    def check(self, counts: dict[str, Any]) -> None:
+        """Refuse counts that cannot be right; nothing by default."""
 
     def statements(self) -> str:
         """Return the SQL to run."""
@@ -45,7 +50,7 @@ class SqlCountsOperator(BaseOperator):
 
 
 class LoadReferralsOperator(SqlCountsOperator):
-    """Run the load's four files, one after the other, in one transaction.
+    """Run the load's files, one after the other, in one transaction.
 
     Each has a field of its own, since Airflow's rendered view cuts a field at 4,096 characters.
 
@@ -53,31 +58,60 @@ class LoadReferralsOperator(SqlCountsOperator):
         parameters: bound to every statement.
     """
 
-    template_fields: Sequence[str] = ("find_changes", "write_referrals", "write_history", "count", "parameters")
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        "find_changes": "sql",
-        "write_referrals": "sql",
-        "write_history": "sql",
-        "count": "sql",
-        "parameters": "json",
+    FILES: ClassVar[dict[str, str]] = {
+        "find_changes": "load_10_find_changes.sql",
+        "keep_versions": "load_20_keep_versions.sql",
+        "mark_missing": "load_30_mark_missing.sql",
+        "write_referrals": "load_40_write_referrals.sql",
+        "write_history": "load_50_write_history.sql",
+        "keep_accounts": "load_60_keep_accounts.sql",
+        "count": "load_70_count.sql",
     }
+    template_fields: Sequence[str] = (*FILES, "parameters")
+    template_fields_renderers: ClassVar[dict[str, str]] = {**dict.fromkeys(FILES, "sql"), "parameters": "json"}
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - Airflow wants each template field among the arguments
         self,
         *,
         parameters: Mapping[str, Any],
-        find_changes: str = "load_10_find_changes.sql",
-        write_referrals: str = "load_20_write_referrals.sql",
-        write_history: str = "load_30_write_history.sql",
-        count: str = "load_40_count.sql",
+        find_changes: str = FILES["find_changes"],
+        keep_versions: str = FILES["keep_versions"],
+        mark_missing: str = FILES["mark_missing"],
+        write_referrals: str = FILES["write_referrals"],
+        write_history: str = FILES["write_history"],
+        keep_accounts: str = FILES["keep_accounts"],
+        count: str = FILES["count"],
         **kwargs: Any,
     ) -> None:
         super().__init__(parameters=parameters, **kwargs)
         self.find_changes = find_changes
+        self.keep_versions = keep_versions
+        self.mark_missing = mark_missing
         self.write_referrals = write_referrals
         self.write_history = write_history
+        self.keep_accounts = keep_accounts
         self.count = count
 
     def statements(self) -> str:
-        """Return the four files' SQL."""
-        return "\n".join((self.find_changes, self.write_referrals, self.write_history, self.count))
+        """Return the files' SQL."""
+        return "\n".join(getattr(self, name) for name in self.FILES)
+
+    def check(self, counts: dict[str, Any]) -> None:
+        """Refuse a full read that no longer found too many of the stored referrals.
+
+        Raises:
+            ImplausibleSweep: nothing was changed.
+            CountMismatch: a task before this one has to run first; nothing was changed.
+        """
+        from partner_center import airflow_store, report, settings
+
+        report.check_decided(counts)
+        if counts["unexpected"]:
+            self.log.warning(
+                "%d change(s) of status that the documented status machine does not know: see "
+                "partner_center_referral_history where unexpected.",
+                counts["unexpected"],
+            )
+        if counts["vanished"]:
+            max_share = airflow_store.number(settings.VANISHED_SHARE_VARIABLE, 0.2)
+            report.check_sweep(counts["vanished"], counts["present"], max_share)

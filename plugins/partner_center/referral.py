@@ -1,6 +1,6 @@
 """One referral as the API sends it: what the pipeline needs of a row, or why it cannot be stored.
 
-SQL reads the text fields from the stored JSON (``include/sql/sync/load_20_write_referrals.sql``); what SQL could
+SQL reads the text fields from the stored JSON (``include/sql/sync/load_40_write_referrals.sql``); what SQL could
 stumble over (ids, dates, numbers, contacts) is read here. Field names and shapes:
 https://learn.microsoft.com/en-us/partner-center/developer/referrals
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from partner_center.contract import CUSTOMER_FIELDS, DETAILS_FIELDS, FIELDS, Drift, unknown_fields, unknown_values
 from partner_center.domains import Hint, hints
 
 LONGEST_ID = 255
@@ -54,6 +55,8 @@ class Referral:
     hints: list[Hint]
     content_hash: bytes
     payload: str
+    drift: tuple[Drift, ...]
+    """What the row holds and this package does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,9 @@ class _Row(msgspec.Struct):
     id: Any = None
     direction: Any = None
     status: Any = None
+    substatus: Any = None
+    type: Any = None
+    qualification: Any = None
     created: Any = msgspec.field(default=None, name="createdDateTime")
     updated: Any = msgspec.field(default=None, name="updatedDateTime")
     expires: Any = msgspec.field(default=None, name="expirationDateTime")
@@ -80,6 +86,19 @@ class _Row(msgspec.Struct):
     details: _Details | None = None
 
 
+def _complete(loose: type[msgspec.Struct], known: frozenset[str], **fields: Any) -> type[Any]:
+    """Return the same struct with every known field, which refuses all others: the check costs no second pass."""
+    missing = sorted(known.difference(loose.__struct_encode_fields__))
+    others: list[tuple[str, Any, Any]] = [
+        (f"other_{number}", msgspec.Raw, msgspec.field(default=msgspec.Raw(b""), name=name))
+        for number, name in enumerate(missing)
+    ]
+    others += [(name, kind, None) for name, kind in fields.items()]
+    return msgspec.defstruct("Complete", others, bases=(loose,), forbid_unknown_fields=True)
+
+
+_CompleteDetails = _complete(_Details, DETAILS_FIELDS)
+_decode_complete = msgspec.json.Decoder(_complete(_Row, FIELDS, details=_CompleteDetails | None)).decode
 _decode = msgspec.json.Decoder(_Row).decode
 
 
@@ -118,7 +137,20 @@ def _referral(row: _Row, referral_id: str, raw: bytes, payload: str) -> Referral
         hints=hints(row.customer_profile),
         content_hash=hashlib.sha256(raw).digest()[:16],
         payload=payload,
+        drift=_drift(row, raw),
     )
+
+
+def _drift(row: _Row, raw: bytes) -> tuple[Drift, ...]:
+    customer = row.customer_profile if isinstance(row.customer_profile, dict) else {}
+    found = unknown_fields("customerProfile", customer, CUSTOMER_FIELDS)
+    found += unknown_values(row.status, row.substatus, row.type, row.qualification, row.direction)
+    if type(row) is _Row:  # it was not complete: something in it is unknown, or of an unusual shape
+        fields = json.loads(raw, parse_float=str, parse_int=str)
+        details = fields.get("details")
+        found += unknown_fields("", fields, FIELDS)
+        found += unknown_fields("details", details if isinstance(details, dict) else {}, DETAILS_FIELDS)
+    return found
 
 
 def _unstorable(raw: bytes, payload: str) -> str | None:
@@ -139,12 +171,13 @@ def _unstorable(raw: bytes, payload: str) -> str | None:
 
 def _read(raw: bytes) -> _Row | str:
     """Decode a row leniently, or say why it cannot be."""
-    try:
-        return _decode(raw)
-    except msgspec.MsgspecError:
-        pass  # an unusual shape; the slow way below tells what it is
-    except RecursionError:
-        return NESTED_TOO_DEEP
+    for decode in (_decode_complete, _decode):
+        try:
+            return decode(raw)
+        except msgspec.MsgspecError:
+            continue  # an unknown field or an unusual shape; the slow way below tells what it is
+        except RecursionError:
+            return NESTED_TOO_DEEP
     try:
         row = json.loads(raw, parse_float=str, parse_int=str)
     except ValueError:
@@ -161,6 +194,9 @@ def _lenient(row: Mapping[str, Any]) -> _Row:
         id=row.get("id"),
         direction=row.get("direction"),
         status=row.get("status"),
+        substatus=row.get("substatus"),
+        type=row.get("type"),
+        qualification=row.get("qualification"),
         created=row.get("createdDateTime"),
         updated=row.get("updatedDateTime"),
         expires=row.get("expirationDateTime"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from partner_center.errors import CountMismatch
+from partner_center.errors import CountMismatch, ImplausibleSweep, TooManyQuarantined
+from partner_center.settings import QUARANTINE_ROWS_VARIABLE, QUARANTINE_SHARE_VARIABLE, VANISHED_SHARE_VARIABLE
 
 NAMED_IDS = 20
 """So many ids are named in an error."""
@@ -41,6 +42,24 @@ def check(counts: Mapping[str, Any]) -> None:
         )
 
 
+def check_decided(counts: Mapping[str, Any]) -> None:
+    """Check that the tasks before the load have run, in their order, since the rows were staged.
+
+    Args:
+        counts: of the load; `undecided`: staged rows without an outcome, or to be loaded and without the domain's
+            verdict; `unfinished`: 1 where the latest reading broke off.
+
+    Raises:
+        CountMismatch: they have not, so the load would pass rows over and move the watermark past them.
+    """
+    if counts["undecided"] or counts["unfinished"]:
+        raise CountMismatch(
+            f"{counts['undecided']} staged rows have not come through filter_referrals and extract_domains, or "
+            "fetch_pages broke off before it had read everything: a task ran again without what follows. Nothing was "
+            "changed. Clear fetch_pages with everything after it."
+        )
+
+
 def check_staged(counts: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Check that what the tasks counted still stands in the run's staging, which everything else is compared with.
 
@@ -57,8 +76,8 @@ def check_staged(counts: Mapping[str, Any], found: Mapping[str, Any]) -> None:
         raise CountMismatch(
             f"The run's staging is not what its tasks counted: rows {staged[0]} of {counted[0]}, eligible {staged[1]} "
             f"of {counted[1]}, closed {staged[2]} of {counted[2]}. A task was run again without what follows, rows "
-            "were lost on the way, or the staging is gone (kept for 7 days; lost when PostgreSQL crashes). Clear "
-            "fetch_pages with everything after it."
+            "were lost on the way, or the staging is gone (kept for 7 days by default; lost when PostgreSQL crashes). "
+            "Clear fetch_pages with everything after it."
         )
 
 
@@ -91,6 +110,50 @@ def check_persisted(counts: Mapping[str, Any], found: Mapping[str, Any]) -> None
             f"The load's counts do not add up: inserted {counts['inserted']} + updated {counts['updated']} + unchanged "
             f"{counts['unchanged']} = {written}, but eligible {eligible} + closed {counts['closed']}. Clear "
             "load_referrals with what follows."
+        )
+
+
+def check_sweep(vanished: int, present: int, max_share: float) -> None:
+    """Check that what a full read no longer found is plausible.
+
+    Args:
+        vanished: stored referrals that it did not find.
+        present: stored referrals that it did.
+        max_share: of the stored ones, so many may vanish between two full reads.
+
+    Raises:
+        ImplausibleSweep: more have vanished.
+    """
+    if vanished > max_share * (vanished + present):
+        raise ImplausibleSweep(
+            f"{vanished} of {vanished + present} stored referrals are gone from the API: more than a share of "
+            f"{max_share:g}, so rather the read is wrong than the table. Nothing was changed. Usual causes: another "
+            "user signed in (a Referrals User sees less than a Referrals Admin), or the connection leads to another "
+            f"partner. If they are really gone, set the Variable {VANISHED_SHARE_VARIABLE} to 1, clear load_referrals "
+            "with what follows, and delete the Variable again. Changes still come in by the incremental runs, where a "
+            "run of these settings has been verified before."
+        )
+
+
+def check_quarantine(counts: Mapping[str, Any], max_rows: float, max_share: float) -> None:
+    """Check that only a few rows could not be stored.
+
+    Args:
+        counts: as `verify_counts` returns them.
+        max_rows: so many are always accepted.
+        max_share: so large a share of the fetched rows is always accepted.
+
+    Raises:
+        TooManyQuarantined: both were exceeded.
+    """
+    quarantined = counts["quarantined"]
+    if quarantined > max_rows and quarantined > max_share * counts["fetched"]:
+        raise TooManyQuarantined(
+            f"{quarantined} of {counts['fetched']} rows could not be stored: more than {max_rows:g} rows and more than "
+            f"a share of {max_share:g}. The other rows are stored. Look at reason and raw in partner_center_quarantine "
+            "where run_id is this run's: the API may have changed. Once that is mended, trigger "
+            "partner_center_replay_quarantine. To accept as many, raise the Variables "
+            f"{QUARANTINE_ROWS_VARIABLE} and {QUARANTINE_SHARE_VARIABLE}."
         )
 
 

@@ -15,6 +15,14 @@ WAREHOUSE_CONNECTION_ID = "partner_center_db"
 ENABLED_VARIABLE = "partner_center_enabled"
 AUTO_MIGRATE_VARIABLE = "partner_center_auto_migrate"
 CONSUMER_DOMAINS_VARIABLE = "partner_center_consumer_mail_domains"
+OVERLAP_VARIABLE = "partner_center_overlap_minutes"
+SWEEP_VARIABLE = "partner_center_sweep_hours"
+VANISHED_SHARE_VARIABLE = "partner_center_sweep_max_vanished_share"
+QUARANTINE_SHARE_VARIABLE = "partner_center_quarantine_max_share"
+QUARANTINE_ROWS_VARIABLE = "partner_center_quarantine_max_rows"
+STAGING_DAYS_VARIABLE = "partner_center_staging_days"
+HISTORY_DAYS_VARIABLE = "partner_center_history_days"
+QUARANTINE_DAYS_VARIABLE = "partner_center_quarantine_days"
 TOKEN_CACHE_VARIABLE = "partner_center_token_cache"  # noqa: S105 - a name, not a secret
 
 ENVIRONMENT_PREFIX = "HUNTER_PARTNER_CENTER_"
@@ -63,6 +71,21 @@ def parse_flag(value: object, name: str) -> bool:
     if text in _FALSE:
         return False
     raise ConfigurationError(f"{name} is neither true nor false. Set it to true or false.")
+
+
+def parse_number(text: str, name: str) -> float:
+    """Read a number that is zero or more.
+
+    Raises:
+        ConfigurationError: the value is none.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e9:
+        raise ConfigurationError(f"{name} is no number of zero or more. Correct it, or delete it for the default.")
+    return number
 
 
 def resolve(

@@ -11,11 +11,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import psycopg
 
+from partner_center.contract import Drift
 from partner_center.domains import CustomerDomain
 from partner_center.referral import Quarantined, Referral, parse
 
@@ -33,11 +35,18 @@ copy partner_center_staged_domains (
     run_id, row_no, domain, domain_source, domain_missing_reason, domain_candidates, link_status
 ) from stdin
 """
-_STAGING_KEPT = "7 days"
 _DROP_OLD = "select partner_center_drop_old_staging(%s)"
 _OPEN = "select partner_center_open_staging(%s, %s)"
 _ANALYZE = "select partner_center_analyze_staging(%s, %s)"
-_READ_AT = "update partner_center_sync_runs set read_at = now() where run_id = %s"
+_READ_NOW = "update partner_center_sync_runs set read_at = now(), staged_at = null where run_id = %s"
+_STAGED = "update partner_center_sync_runs set staged_at = now() where run_id = %s"
+_ARRIVED_AT = """
+update partner_center_sync_runs
+set
+    read_at = coalesce((select min(received_at) from partner_center_quarantine where replayed_at is null), now()),
+    staged_at = null
+where run_id = %s
+"""
 _LAST_QUARANTINED = "select coalesce(max(quarantine_id), 0) from partner_center_quarantine where run_id = %s"
 _FORGET_REPEATED = """
 delete from partner_center_quarantine as earlier
@@ -48,10 +57,31 @@ where
     and earlier.raw = again.raw
 """
 _QUARANTINE = "insert into partner_center_quarantine (run_id, reason, raw) values (%s, %s, %s)"
-_HINTS = """
-select row_no, outcome, hints from partner_center_staged
-where run_id = %s and outcome in ('eligible', 'closed')
+_QUARANTINED = """
+select quarantine_id, raw
+from partner_center_quarantine
+where replayed_at is null and (%(reason)s::text is null or reason = %(reason)s)
+order by quarantine_id
 """
+_HINTS = """
+select staged.row_no, staged.outcome, staged.hints, own.referral_id is not null as has_own, own.domain as own_domain
+from partner_center_staged as staged
+left join partner_center_link_overrides as own on staged.referral_id = own.referral_id
+where staged.run_id = %s and staged.outcome in ('eligible', 'closed')
+"""
+
+_DRIFT = """
+insert into partner_center_contract_drift as known (
+    kind, path, value, seen, example_referral_id, first_seen_at, last_seen_at, last_run_id
+)
+values (%s, %s, %s, %s, %s, now(), now(), %s)
+on conflict (kind, path, value) do update set
+    seen = excluded.seen, example_referral_id = excluded.example_referral_id, last_seen_at = excluded.last_seen_at,
+    last_run_id = excluded.last_run_id
+"""
+
+MOST_DRIFT = 500
+"""So many different unknown fields and values of a run are noted: it is a change of the API, not an open set."""
 
 # SQLSTATE classes that speak of the row, not of the database: data exception, integrity, program limit exceeded.
 _ROW_FAULTS = ("22", "23", "54")
@@ -73,19 +103,29 @@ class StagingWriter:
     Args:
         connection: to the warehouse; the writer commits on it.
         run_id: the run.
+        kept: the staging of runs that read longer ago is dropped; None keeps it.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], run_id: str) -> None:
+    _READ_AT = _READ_NOW
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], run_id: str, kept: timedelta | None = timedelta(days=7)
+    ) -> None:
         self._connection = connection
         self._run_id = run_id
+        self._kept = kept
         self._flying: tuple[AbstractContextManager[psycopg.Copy], list[_Numbered]] | None = None
+        self.pages = 0
         self.fetched = 0
         self.quarantined = 0
         self._earlier = 0
+        self._drift: Counter[Drift] = Counter()
+        self._drift_examples: dict[Drift, str] = {}
 
     def __enter__(self) -> StagingWriter:
         """Empty the run's staging area, and drop those of runs too old to be cleared."""
-        self._connection.execute(_DROP_OLD, (_STAGING_KEPT,))
+        if self._kept is not None:
+            self._connection.execute(_DROP_OLD, (self._kept,))
         for parent in (
             "partner_center_staged",
             "partner_center_staged_payloads",
@@ -93,7 +133,7 @@ class StagingWriter:
         ):
             self._connection.execute(_OPEN, (parent, self._run_id))
         # With the emptying or not at all: what an earlier try staged must not count as read just now.
-        self._connection.execute(_READ_AT, (self._run_id,))
+        self._connection.execute(self._READ_AT, (self._run_id,))
         row = self._connection.execute(_LAST_QUARANTINED, (self._run_id,)).fetchone()
         self._earlier = row[0] if row else 0
         self._connection.commit()
@@ -109,10 +149,14 @@ class StagingWriter:
         self._land()
         self._connection.execute(_FORGET_REPEATED, {"run_id": self._run_id, "last": self._earlier})
         self._connection.execute(_ANALYZE, ("partner_center_staged", self._run_id))
+        self._tell_drift()
+        # Before this, a load would take for the whole what is a part.
+        self._connection.execute(_STAGED, (self._run_id,))
         self._connection.commit()
 
     def add(self, page: int, rows: list[bytes]) -> None:
         """Stage one page's rows; those that cannot be stored go to the quarantine with their reason."""
+        self.pages += 1
         good: list[_Numbered] = []
         bad: list[Quarantined] = []
         for raw in rows:
@@ -120,6 +164,8 @@ class StagingWriter:
             row = parse(raw)
             if isinstance(row, Referral):
                 good.append((self.fetched, page, row))
+                for unknown in row.drift:
+                    self._note_drift(unknown, row.referral_id)
             else:
                 bad.append(row)
         self._land()
@@ -185,6 +231,26 @@ class StagingWriter:
                 self._quarantine([Quarantined(f"refused_by_postgres_{refused.sqlstate}", row[2].payload)])
         self._connection.commit()
 
+    def _note_drift(self, unknown: Drift, referral_id: str) -> None:
+        if unknown in self._drift or len(self._drift) < MOST_DRIFT:
+            self._drift[unknown] += 1
+            self._drift_examples.setdefault(unknown, referral_id)
+
+    def _tell_drift(self) -> None:
+        """Keep what the API sent and this package does not know; with it, the rows are stored like any other."""
+        if not self._drift:
+            return
+        values = [
+            (*unknown, seen, self._drift_examples[unknown], self._run_id) for unknown, seen in self._drift.items()
+        ]
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_DRIFT, values)
+        log.warning(
+            "The API sent %d field(s) or value(s) that are not documented; the rows are stored all the same. See "
+            "partner_center_contract_drift.",
+            len(values),
+        )
+
     def _quarantine(self, rows: list[Quarantined]) -> None:
         if not rows:
             return
@@ -217,6 +283,29 @@ class StagingWriter:
         )
 
 
+class ReplayWriter(StagingWriter):
+    """Stages quarantined rows once more; those that still cannot be stored stay where they are."""
+
+    # They are as old as their arrival: what was read later is newer.
+    _READ_AT = _ARRIVED_AT
+
+    def _quarantine(self, rows: list[Quarantined]) -> None:
+        self.quarantined += len(rows)
+
+
+def quarantined_rows(connection: psycopg.Connection[Any], reason: str | None) -> Iterator[tuple[int, bytes]]:
+    """Yield number and text of each quarantined row that was not stored since, the oldest first.
+
+    Args:
+        connection: to the warehouse; nothing else may be done on it meanwhile.
+        reason: only rows of this reason; None: all.
+    """
+    with connection.cursor("quarantined") as cursor:
+        cursor.execute(_QUARANTINED, {"reason": reason})
+        for quarantine_id, raw in cursor:
+            yield quarantine_id, raw.encode()
+
+
 def write_domains(
     connection: psycopg.Connection[Any], run_id: str, extract: Callable[[Any], CustomerDomain]
 ) -> dict[str, int]:
@@ -228,16 +317,17 @@ def write_domains(
         extract: from a row's hints to its `CustomerDomain`.
 
     Returns:
-        with_domain and without_domain, of the eligible rows.
+        with_domain and without_domain, of the eligible rows; a person's own link counts before what was extracted.
     """
     counts = {"with_domain": 0, "without_domain": 0}
     connection.execute(_OPEN, ("partner_center_staged_domains", run_id))
     for batch in _batches(connection, run_id):
         with connection.cursor().copy(_COPY_DOMAINS) as copy:
-            for row_no, outcome, hints in batch:
+            for row_no, outcome, hints, has_own, own_domain in batch:
                 found = extract(msgspec.json.decode(hints))
                 if outcome == "eligible":
-                    counts["with_domain" if found.domain else "without_domain"] += 1
+                    domain = own_domain if has_own else found.domain
+                    counts["with_domain" if domain else "without_domain"] += 1
                 copy.write_row(_domain_row(run_id, row_no, found))
     connection.execute(_ANALYZE, ("partner_center_staged_domains", run_id))
     return counts

@@ -5,78 +5,194 @@ The steps `filter_referrals` and `load_referrals` are SQL files, run by `operato
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from partner_center import airflow_store, report, runs, warehouse
-from partner_center.errors import ConfigurationError, CountMismatch, SignInRequired
+from partner_center import airflow_store, listing, report, runs, warehouse
+from partner_center.errors import (
+    ConfigurationError,
+    CountMismatch,
+    PartnerCenterError,
+    RequestRefused,
+    SignInRequired,
+    TooManyQuarantined,
+)
+from partner_center.read_plan import BY_FILTER, BY_ORDER, FULL, REPLAY, ReadPlan
 from partner_center.runs import RunRequest
 from partner_center.settings import (
     AUTO_MIGRATE_VARIABLE,
     CONSUMER_DOMAINS_VARIABLE,
     ENABLED_VARIABLE,
+    HISTORY_DAYS_VARIABLE,
+    OVERLAP_VARIABLE,
+    QUARANTINE_DAYS_VARIABLE,
+    QUARANTINE_ROWS_VARIABLE,
+    QUARANTINE_SHARE_VARIABLE,
+    STAGING_DAYS_VARIABLE,
+    SWEEP_VARIABLE,
     parse_flag,
 )
+
+if TYPE_CHECKING:
+    from partner_center.client import Page, ReferralClient
+    from partner_center.staging import StagingWriter
 
 log = logging.getLogger(__name__)
 
 Counts = dict[str, Any]
 
+_SWITCHED_OFF = (
+    "The sync is switched off: no call was made. To switch it on, set the Variable "
+    f"{ENABLED_VARIABLE} to true (Admin > Variables)."
+)
 
-def acquire_token() -> Counts:
+
+def acquire_token(request: RunRequest, migrations: Path) -> Counts:
     """Make sure that somebody is signed in and the token lives long enough; the token itself stays in the cache.
+
+    Args:
+        request: the run; its row is opened here, or says why the run ends here.
+        migrations: folder of alembic's scripts.
 
     Raises:
         AirflowSkipException: the flag is off, or a person has to sign in. The reason says how.
     """
-    if not airflow_store.sync_enabled():
-        _skip(
-            f"The sync is switched off: no call was made. To switch it on, set the Variable {ENABLED_VARIABLE} to true "
-            "(Admin > Variables)."
-        )
-    from partner_center.hook import PartnerCenterHook
-
     try:
+        if not airflow_store.sync_enabled():
+            _skip(request, _SWITCHED_OFF)
+        from partner_center.hook import PartnerCenterHook
+
+        is_noted = _noted(request, migrations)
         token = PartnerCenterHook().tokens.current()
     except SignInRequired as err:
-        _skip(f"sign_in_required: {err}")
+        _skip(request, f"sign_in_required: {err}")
+    except PartnerCenterError as err:
+        runs.end_early(request, "failed", str(err))
+        raise
+    if is_noted:
+        runs.note_account(request.run_id, token.account)
     log.info("Signed in as %s; the access token lasts for %d s.", token.account, token.expires_in)
     return {"account": token.account, "expires_in": token.expires_in}
 
 
-def _skip(reason: str) -> NoReturn:
+def _skip(request: RunRequest, reason: str) -> NoReturn:
     from airflow.sdk.exceptions import AirflowSkipException
 
+    runs.end_early(request, "skipped", reason)
     # Airflow itself logs that a task was skipped, but not why.
     log.warning("%s", reason)
     raise AirflowSkipException(reason)
 
 
+def _noted(request: RunRequest, migrations: Path) -> bool:
+    """Give the run its row from the start; where that does not work, fetch_pages says so loudly."""
+    try:
+        ensure_schema(migrations)
+        runs.open_run(request)
+    except PartnerCenterError as err:
+        log.warning("The run cannot be noted in partner_center_sync_runs yet: %s", err)
+        return False
+    return True
+
+
+def ensure_schema(migrations: Path) -> None:
+    """Bring the schema up to date, or check that it is, as the setting says."""
+    auto_migrate = parse_flag(airflow_store.setting(AUTO_MIGRATE_VARIABLE, "true"), AUTO_MIGRATE_VARIABLE)
+    warehouse.ensure_schema(migrations, auto_migrate=auto_migrate)
+
+
 def fetch_pages(request: RunRequest, migrations: Path) -> Counts:
-    """Bring the schema up to date, then read every page into the run's staging area."""
+    """Bring the schema up to date, then read what changed, or everything, into the run's staging area."""
     from partner_center.hook import PartnerCenterHook
     from partner_center.staging import StagingWriter
 
-    auto_migrate = parse_flag(airflow_store.setting(AUTO_MIGRATE_VARIABLE, "true"), AUTO_MIGRATE_VARIABLE)
-    warehouse.ensure_schema(migrations, auto_migrate=auto_migrate)
+    ensure_schema(migrations)
     runs.open_run(request)
-    direction = runs.direction_to_read(request)
-    pages = 0
+    hook = PartnerCenterHook()
+    with runs.failures_recorded(request.run_id):
+        plan = _plan(request, hook)
+        kept = airflow_store.days(STAGING_DAYS_VARIABLE, 7)
+        with (
+            runs.failed_requests_noted(request.run_id, hook.client.failures),
+            warehouse.connect() as connection,
+            StagingWriter(connection, request.run_id, kept) as writer,
+        ):
+            strategy = _read(request, plan, hook.client, writer)
+        counts = {"pages": writer.pages, "fetched": writer.fetched, "quarantined": writer.quarantined}
+        runs.note_fetched(request.run_id, counts)
+    log.info("Fetched %d rows on %d pages, %d of them quarantined.", writer.fetched, writer.pages, writer.quarantined)
+    return {"mode": plan.mode, "strategy": strategy, **counts}
+
+
+def _plan(request: RunRequest, hook: Any) -> ReadPlan:
+    consumer_domains = airflow_store.setting(CONSUMER_DOMAINS_VARIABLE, "")
+    scope = request.scope(
+        hook.settings.collection_url,
+        hook.tokens.current().account_id,
+        f"consumer domains {hashlib.sha256(consumer_domains.encode()).hexdigest()[:8]}" if consumer_domains else "",
+    )
+    overlap = timedelta(minutes=airflow_store.number(OVERLAP_VARIABLE, 15))
+    every = timedelta(hours=airflow_store.number(SWEEP_VARIABLE, 24)) or None
+    plan = runs.plan_read(request, scope, overlap, every)
+    log.info("Reading mode %s: %s.", plan.mode, plan.reason)
+    return plan
+
+
+def _read(request: RunRequest, plan: ReadPlan, client: ReferralClient, writer: StagingWriter) -> str:
+    """Stage every page of the plan's listing; return how the API was asked in the end."""
+    if plan.since is None:
+        _stage(client.pages(listing.everything(runs.direction_to_read(request)), request.max_pages), writer)
+        return plan.strategy
+    if plan.strategy == BY_FILTER:
+        try:
+            _stage(client.pages(listing.changes_by_filter(plan.since), request.max_pages), writer)
+        except RequestRefused as err:
+            if err.status != 400 or writer.pages:
+                raise
+            log.info("The API refuses a $filter on updatedDateTime: asking for the newest first instead.")
+            runs.note_strategy(request.run_id, BY_ORDER)
+        else:
+            return BY_FILTER
+    newest_first = listing.changes_by_order(plan.since, runs.direction_to_read(request))
+    _stage(client.pages(newest_first, request.max_pages), writer)
+    return BY_ORDER
+
+
+def read_quarantine(request: RunRequest, migrations: Path, reason: str | None) -> Counts:
+    """Stage every quarantined row that was not stored since, in place of what fetch_pages reads.
+
+    Args:
+        request: the replay's run.
+        migrations: folder of alembic's scripts.
+        reason: only rows that were quarantined for this; None: all.
+    """
+    from partner_center.staging import ReplayWriter, quarantined_rows
+
+    ensure_schema(migrations)
+    runs.open_run(request)
     with (
         runs.failures_recorded(request.run_id),
-        warehouse.connect() as connection,
-        StagingWriter(connection, request.run_id) as writer,
+        warehouse.connect() as reading,
+        warehouse.connect() as writing,
+        ReplayWriter(writing, request.run_id, None) as writer,
     ):
-        for page in PartnerCenterHook().client.pages(direction, request.max_pages):
-            writer.add(page.number, page.rows)
-            pages = page.number
-            log.info("Page %d: %d rows, %d so far (%s).", page.number, len(page.rows), writer.fetched, page.answer)
-    counts = {"pages": pages, "fetched": writer.fetched, "quarantined": writer.quarantined}
-    runs.note_fetched(request.run_id, counts)
-    log.info("Fetched %d rows on %d pages, %d of them quarantined.", writer.fetched, pages, writer.quarantined)
-    return {"mode": request.mode, **counts}
+        for quarantine_id, raw in quarantined_rows(reading, reason):
+            # The row's number in the quarantine takes the place of the page's: by it, note_replayed finds the row.
+            writer.add(quarantine_id, [raw])
+    counts = {"fetched": writer.fetched, "quarantined": writer.quarantined}
+    runs.note_fetched(request.run_id, {"pages": 0, **counts})
+    log.info("%d quarantined rows, %d of them still cannot be stored.", writer.fetched, writer.quarantined)
+    return {"mode": REPLAY, **counts}
+
+
+def _stage(pages: Iterable[Page], writer: StagingWriter) -> None:
+    for page in pages:
+        writer.add(page.number, page.rows)
+        log.info("Page %d: %d rows, %d so far (%s).", page.number, len(page.rows), writer.fetched, page.answer)
 
 
 def extract_domains(run_id: str) -> Counts:
@@ -102,22 +218,25 @@ def extract_domains(run_id: str) -> Counts:
     return counts
 
 
-def verify_counts(request: RunRequest, xcom: Any, sql: Path) -> Counts:
+def verify_counts(request: RunRequest, xcom: Any, sql: Path, *, source: str = "fetch_pages") -> Counts:
     """Read back what stands in the table, check the accounts, and close the run's row.
 
     Args:
         request: the run.
         xcom: the task instance, whose `xcom_pull` gives the earlier tasks' counts.
         sql: folder of the sync's SQL files.
+        source: the task that staged the rows.
 
     Raises:
         CountMismatch: an equation is broken or an eligible referral is missing.
+        TooManyQuarantined: more rows than the settings allow could not be stored.
     """
     with runs.failures_recorded(request.run_id):
-        return _verified(request, _upstream_counts(request, xcom), (sql / "verify_counts.sql").read_text("utf-8"))
+        counts, more = _upstream_counts(xcom, source)
+        return _verified(request, counts, more, (sql / "verify_counts.sql").read_text("utf-8"))
 
 
-def _verified(request: RunRequest, counts: Counts, statement: str) -> Counts:
+def _verified(request: RunRequest, counts: Counts, more: Counts, statement: str) -> Counts:
     with warehouse.connect() as connection:
         found = warehouse.run_sql(connection, statement, {"run_id": request.run_id, "dry_run": request.dry_run})
     counts["persisted"] = found["persisted"]
@@ -126,26 +245,57 @@ def _verified(request: RunRequest, counts: Counts, statement: str) -> Counts:
         report.check_staged(counts, found)
         report.check(counts)
         report.check_persisted(counts, found)
-    except CountMismatch as err:
-        runs.close_run(request.run_id, "failed", str(err), counts)
+        if counts["quarantined"] and counts["mode"] != REPLAY:
+            limits = (QUARANTINE_ROWS_VARIABLE, 50), (QUARANTINE_SHARE_VARIABLE, 0.1)
+            report.check_quarantine(counts, *(airflow_store.number(*limit) for limit in limits))
+    except (CountMismatch, TooManyQuarantined) as err:
+        runs.close_run(request.run_id, "failed", str(err), counts | more)
         raise
-    runs.close_run(request.run_id, "success", None, counts)
+    if counts["mode"] == REPLAY:
+        log.info("%d rows of the quarantine are stored now.", runs.note_replayed(request.run_id))
+    if counts["mode"] == FULL:
+        runs.forget_old(airflow_store.days(HISTORY_DAYS_VARIABLE), airflow_store.days(QUARANTINE_DAYS_VARIABLE))
+    runs.close_run(request.run_id, "success", None, counts | more)
     return counts
 
 
-def _upstream_counts(request: RunRequest, xcom: Any) -> Counts:
-    counts: Counts = {"mode": request.mode}
-    for task_id in ("fetch_pages", "filter_referrals", "extract_domains", "load_referrals"):
-        upstream: Mapping[str, Any] | None = xcom.xcom_pull(task_ids=task_id)
-        if upstream is None:
+def _upstream_counts(xcom: Any, source: str) -> tuple[Counts, Counts]:
+    """Return the counts of the contract, and what the run's row holds beside them."""
+    upstream: Counts = {}
+    for task_id in (source, "filter_referrals", "extract_domains", "load_referrals"):
+        counts: Mapping[str, Any] | None = xcom.xcom_pull(task_ids=task_id)
+        if counts is None:
             raise CountMismatch(f"{task_id} left no counts, so nothing can be verified. Clear it with what follows.")
-        counts |= {name: value for name, value in upstream.items() if name in COUNTED}
-    return counts
+        upstream |= counts
+    return {name: upstream[name] for name in COUNTED}, {"vanished": upstream["vanished"]}
 
 
-COUNTED = frozenset(
-    {
-        "fetched", "duplicates", "quarantined", "eligible", "skipped", "closed", "with_domain", "without_domain",
-        "inserted", "updated", "unchanged",
-    }
+def close_run(run_id: str, xcom: Any, *, first: str = "acquire_token") -> str:
+    """Give the run's row its end where no task could; return its state.
+
+    Args:
+        run_id: the run.
+        xcom: the task instance.
+        first: the run's first task. Where it returned nothing, the run may never have come to the warehouse.
+
+    Raises:
+        AirflowSkipException: the run was skipped: there is nothing to close.
+    """
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    try:
+        state = runs.close_unfinished(run_id)
+    except PartnerCenterError as err:
+        if xcom.xcom_pull(task_ids=first) is not None:
+            raise
+        log.info("The run has no row in partner_center_sync_runs: %s", err)
+        state = None
+    if state in {None, "skipped"}:
+        raise AirflowSkipException("The run was skipped.")
+    return state or ""
+
+
+COUNTED = (
+    "mode", "fetched", "duplicates", "quarantined", "eligible", "skipped", "closed", "with_domain", "without_domain",
+    "inserted", "updated", "unchanged",
 )  # fmt: skip

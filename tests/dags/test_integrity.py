@@ -42,11 +42,11 @@ def test_no_import_errors(bag: Any) -> None:
 
 
 def test_exactly_these_dags(bag: Any) -> None:
-    assert sorted(bag.dags) == [DAG_ID, "partner_center_sign_in"]
+    assert sorted(bag.dags) == [DAG_ID, "partner_center_replay_quarantine", "partner_center_sign_in"]
 
 
 def test_the_six_tasks_stand_in_this_order(dag: Any) -> None:
-    assert [task.task_id for task in dag.topological_sort()] == list(TASKS)
+    assert [task.task_id for task in dag.topological_sort()] == [*TASKS, "close_run"]
     followers = {task.task_id: task.downstream_task_ids for task in dag.tasks}
     assert followers == {
         "acquire_token": {"fetch_pages"},
@@ -54,8 +54,12 @@ def test_the_six_tasks_stand_in_this_order(dag: Any) -> None:
         "filter_referrals": {"extract_domains"},
         "extract_domains": {"load_referrals"},
         "load_referrals": {"verify_counts"},
-        "verify_counts": set(),
+        "verify_counts": {"close_run"},
+        "close_run": set(),
     }
+    # How the run's row is closed does not decide how the run ended.
+    assert dag.task_dict["close_run"].is_teardown
+    assert not dag.task_dict["close_run"].on_failure_fail_dagrun
 
 
 def test_every_600_seconds_by_default(dag: Any) -> None:

@@ -15,12 +15,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SYNC, SIGN_IN = "partner_center_referral_sync", "partner_center_sign_in"
 SQL = ROOT / "include" / "sql" / "sync"
-LOAD = {
-    "find_changes": "load_10_find_changes.sql",
-    "write_referrals": "load_20_write_referrals.sql",
-    "write_history": "load_30_write_history.sql",
-    "count": "load_40_count.sql",
-}
 DISASTER = {
     "mode": "full",
     "fetched": 250,
@@ -51,6 +45,8 @@ def airflow(tmp_path, warehouse, simulator):
 
 
 def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator, warehouse, tmp_path):
+    from partner_center.operators import LoadReferralsOperator
+
     # The flag is off by default, and off means no call at all.
     run_id = airflow.trigger(SYNC)
     assert airflow.wait(SYNC, run_id) == "success"
@@ -86,7 +82,7 @@ def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator
     assert "fetched 250" in airflow.log(SYNC, run_id, "verify_counts")
     rendered = {task_id: task["rendered_fields"] for task_id, task in airflow.tasks(SYNC, run_id).items()}
     assert rendered["filter_referrals"]["sql"].strip() == (SQL / "filter_referrals.sql").read_text().strip()
-    for field, file in LOAD.items():
+    for field, file in LoadReferralsOperator.FILES.items():
         assert rendered["load_referrals"][field].strip() == (SQL / file).read_text().strip()
 
     # Cleared with what follows: the same table, the same counts.

@@ -510,7 +510,7 @@ def test_rows_that_are_lost_between_the_tasks_break_an_equation(run_sync: Runner
         create trigger swallow before insert on partner_center_staged for each row execute function swallow();
         """
     )
-    run = run_sync(retries=1)
+    run = run_sync({"mode": "full"}, retries=1)
     assert_failed(run, "verify_counts", "staging is not what its tasks counted", "rows 245 of 250")
     row = warehouse.run(run.run_id)
     assert row["state"] == "failed"

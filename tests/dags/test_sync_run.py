@@ -18,6 +18,9 @@ COUNTED_ONCE = ("duplicates", "quarantined", "eligible", "closed")
 MICROSOFT = "msft"
 
 
+FULL = {"mode": "full"}
+
+
 def assert_adds_up(counts: dict[str, Any]) -> None:
     assert counts["fetched"] == sum(counts[name] for name in COUNTED_ONCE) + sum(counts["skipped"].values())
     assert counts["eligible"] == counts["with_domain"] + counts["without_domain"]
@@ -79,7 +82,7 @@ def test_the_disaster_in_numbers(run_sync: Runner, warehouse: Warehouse) -> None
 def test_a_second_run_touches_no_row(run_sync: Runner, warehouse: Warehouse) -> None:
     first = run_sync()
     before = warehouse.versions()
-    second = run_sync()
+    second = run_sync(FULL)
     counts = second.counts
     assert (counts["inserted"], counts["updated"], counts["unchanged"]) == (0, 0, 88)
     assert counts["persisted"] == 88
@@ -96,7 +99,8 @@ def test_xcom_holds_counts_only_and_the_table_of_runs_the_same(
 ) -> None:
     simulator.control.clear_requests()
     run = run_sync()
-    assert set(run.xcoms) == set(run.task_states)
+    assert set(run.xcoms) == {*run.task_states, "close_run"}
+    assert run.xcoms.pop("close_run") == "success"
     for task_id, value in run.xcoms.items():
         assert len(json.dumps(value)) < 500, task_id
         flat = [*value.values(), *value.get("skipped", {}).values()]
@@ -223,7 +227,7 @@ def test_every_awkward_shape_ends_as_it_has_to(run_sync: Runner, warehouse: Ware
     assert not_as_sent(warehouse, AWKWARD) == []
     # Once more: nothing is new, nothing has changed.
     before = warehouse.versions()
-    again = run_sync().counts
+    again = run_sync(FULL).counts
     assert (again["inserted"], again["updated"], again["unchanged"]) == (0, 0, counts["inserted"])
     assert_adds_up(again)
     assert warehouse.versions() == before
@@ -253,7 +257,7 @@ def test_a_referral_that_closes_is_updated_and_counted_as_closed(
     run_sync()
     before = warehouse.versions()
     simulator.control.patch(row["id"], {"status": "Closed", "substatus": "Won"})
-    run = run_sync()
+    run = run_sync(FULL)
     counts = run.counts
     assert (counts["closed"], counts["eligible"], counts["updated"], counts["inserted"]) == (1, 87, 1, 0)
     assert counts["skipped"] == {"status": 162}
@@ -269,7 +273,7 @@ def test_a_referral_that_closes_is_updated_and_counted_as_closed(
     after = warehouse.versions()
     assert {key for key in after if after[key] != before[key]} == {row["id"]}
     # It stays closed, and is not written again.
-    counts = run_sync().counts
+    counts = run_sync(FULL).counts
     assert (counts["closed"], counts["updated"], counts["unchanged"]) == (1, 0, 88)
     assert warehouse.versions() == after
     assert len(warehouse.history()) == 2
@@ -280,7 +284,7 @@ def test_a_change_is_written_with_its_history(run_sync: Runner, warehouse: Wareh
     run_sync()
     details = row["details"] | {"dealValue": 777_000.25, "currency": "CHF"}
     simulator.control.patch(row["id"], {"name": "Renamed", "details": details})
-    counts = run_sync().counts
+    counts = run_sync(FULL).counts
     assert (counts["inserted"], counts["updated"], counts["unchanged"]) == (0, 1, 87)
     assert {(field, new) for _, field, _, new in warehouse.history()} == {
         ("name", "Renamed"),
@@ -299,7 +303,7 @@ def test_another_order_of_keys_is_no_change(run_sync: Runner, warehouse: Warehou
     run_sync()
     before = warehouse.versions()
     simulator.control.seed_raw([json.dumps(turned(row), indent=1) for row in rows])
-    counts = run_sync().counts
+    counts = run_sync(FULL).counts
     assert (counts["inserted"], counts["updated"], counts["unchanged"]) == (0, 0, 88)
     assert counts["persisted"] == 88
     assert warehouse.versions() == before
@@ -309,10 +313,10 @@ def test_older_content_never_overwrites_newer(run_sync: Runner, warehouse: Wareh
     row = an_open_one(simulator)
     run_sync()
     simulator.control.patch(row["id"], {"name": "newest"})
-    run_sync()
+    run_sync(FULL)
     before = warehouse.versions()
     simulator.control.upsert(row | {"name": "a stale replica's"})
-    run = run_sync()
+    run = run_sync(FULL)
     assert run.state == "success"
     counts = run.counts
     assert (counts["updated"], counts["unchanged"], counts["persisted"]) == (0, 88, 88)
@@ -328,7 +332,7 @@ def test_older_by_a_tick_of_100_ns_never_overwrites_newer(
     simulator.control.upsert(row | {"name": "newest", "updatedDateTime": "2026-11-20T10:00:00.0000002Z"})
     run_sync()
     simulator.control.upsert(row | {"name": "stale", "updatedDateTime": "2026-11-20T10:00:00.0000001Z"})
-    run = run_sync()
+    run = run_sync(FULL)
     name = warehouse.value("select name from partner_center_referrals where referral_id = %s", (row["id"],))
     assert name == "newest"
     assert run.counts["persisted"] == 88
@@ -338,7 +342,7 @@ def test_a_referral_that_vanishes_stays_stored(run_sync: Runner, warehouse: Ware
     row = an_open_one(simulator)
     run_sync()
     simulator.control.delete(row["id"])
-    run = run_sync()
+    run = run_sync(FULL)
     assert run.state == "success"
     assert run.counts["eligible"] == 87
     assert warehouse.value("select count(*) from partner_center_referrals") == 88
@@ -423,21 +427,13 @@ def test_a_dry_run_writes_no_referral_and_tells_what_would_have_happened(
     simulator.control.patch(first["id"], {"status": "Closed", "substatus": "Won"})
     simulator.control.patch(second["id"], {"name": "Renamed"})
     before, history = warehouse.versions(), warehouse.history()
-    dry = run_sync({"dry_run": True})
+    dry = run_sync({"dry_run": True, **FULL})
     assert warehouse.versions() == before
     assert warehouse.history() == history
     assert warehouse.run(dry.run_id)["dry_run"] is True
-    real = run_sync()
+    real = run_sync(FULL)
     assert dry.counts == real.counts
     assert (real.counts["updated"], real.counts["closed"], real.counts["unchanged"]) == (2, 1, 86)
-
-
-def test_both_modes_read_everything(run_sync: Runner, warehouse: Warehouse) -> None:
-    for mode in ("full", "incremental"):
-        run = run_sync({"mode": mode})
-        assert run.state == "success"
-        assert (run.counts["fetched"], run.counts["persisted"]) == (250, 88)
-    assert warehouse.value("select count(*) from partner_center_referrals") == 88
 
 
 # --- PostgreSQL 15 ---------------------------------------------------------------------------------------------------
@@ -451,7 +447,7 @@ def test_postgresql_15(
     assert sync_runner().counts["inserted"] == 88
     before = warehouse.versions()
     simulator.control.patch(an_open_one(simulator)["id"], {"name": "Renamed"})
-    counts = sync_runner().counts
+    counts = sync_runner(FULL).counts
     assert (counts["inserted"], counts["updated"], counts["unchanged"], counts["persisted"]) == (0, 1, 87, 88)
     after = warehouse.versions()
     assert sum(after[key] != before[key] for key in before) == 1

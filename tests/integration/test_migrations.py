@@ -20,6 +20,11 @@ TABLES = {
     "partner_center_referral_history",
     "partner_center_quarantine",
     "partner_center_sync_runs",
+    "partner_center_referral_versions",
+    "partner_center_skipped",
+    "partner_center_contract_drift",
+    "partner_center_companies",
+    "partner_center_link_overrides",
 }
 UPGRADE = """
 import sys

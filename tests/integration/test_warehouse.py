@@ -91,7 +91,7 @@ def migrated(airflow_home: Any, warehouse: Warehouse) -> Warehouse:
 def opened(run_id: str) -> None:
     from partner_center.runs import RunRequest, open_run
 
-    open_run(RunRequest(run_id, "Incoming", ("New",), None, dry_run=False))
+    open_run(RunRequest(run_id, "incremental", "Incoming", ("New",), None, dry_run=False))
 
 
 def states(warehouse: Warehouse) -> dict[str, str]:
@@ -113,12 +113,21 @@ def test_a_run_whose_worker_was_lost_does_not_stay_running(migrated: Warehouse) 
     assert migrated.run("lost")["finished_at"] is not None
 
 
-def test_a_run_that_succeeded_stays_so_when_it_reads_again(migrated: Warehouse) -> None:
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_a_run_that_ended_stays_so_when_it_reads_again(migrated: Warehouse, state: str) -> None:
+    # Cleared alone, the task is followed by none that could end the run a second time.
     opened("run")
-    migrated.execute("update partner_center_sync_runs set state = 'success', finished_at = now()")
+    migrated.execute(f"update partner_center_sync_runs set state = '{state}', reason = 'x', finished_at = now()")
     opened("run")
+    assert (states(migrated), migrated.run("run")["reason"]) == ({"run": state}, "x")
     assert migrated.run("run")["finished_at"] is not None
-    migrated.execute("update partner_center_sync_runs set state = 'failed', reason = 'x'")
+
+
+def test_a_run_that_was_skipped_runs_once_it_reads(migrated: Warehouse) -> None:
+    from partner_center.runs import RunRequest, end_early
+
+    request = RunRequest("run", "incremental", "Incoming", ("New",), None, dry_run=False)
+    end_early(request, "skipped", "switched off")
     opened("run")
     assert (states(migrated), migrated.run("run")["reason"]) == ({"run": "running"}, None)
 

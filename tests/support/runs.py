@@ -67,6 +67,7 @@ class Run:
         xcoms: task id to its return value, of the tasks that returned one.
         log: everything that was logged, as Airflow prints it (masked by Airflow where it masks).
         seconds: how long it took.
+        closed: the state of the teardown `close_run`.
     """
 
     run_id: str
@@ -75,6 +76,7 @@ class Run:
     xcoms: dict[str, Any] = field(repr=False)
     log: str = field(repr=False)
     seconds: float = 0.0
+    closed: str = ""
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -96,9 +98,14 @@ class Runner:
     without a pause.
     """
 
-    def __init__(self, dags: Path, tee: Tee) -> None:
+    def __init__(self, dags: Path, tee: Tee, dag_id: str = DAG_ID) -> None:
         self._dags = dags
         self._tee = tee
+        self._dag_id = dag_id
+
+    def of(self, dag_id: str) -> Runner:
+        """Return a runner of another DAG."""
+        return Runner(self._dags, self._tee, dag_id)
 
     def __call__(self, conf: dict[str, Any] | None = None, *, retries: int = 0) -> Run:
         """Run the DAG once; a run that fails is returned like any other."""
@@ -143,7 +150,7 @@ class Runner:
             return self._outcome(run.run_id, heard, begun)
 
     def _parsed(self, retries: int) -> Any:
-        dag = load_dag(self._dags)
+        dag = load_dag(self._dags, self._dag_id)
         for task in dag.tasks:
             task.retries = retries
             task.retry_delay = timedelta(0)
@@ -158,11 +165,11 @@ class Runner:
         with create_session() as session:
             found = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
             states = {ti.task_id: str(ti.state) for ti in found.get_task_instances(session=session)}
-            entries = session.scalars(XComModel.get_many(run_id=run_id, dag_ids=DAG_ID, key="return_value")).all()
+            entries = session.scalars(XComModel.get_many(run_id=run_id, dag_ids=self._dag_id, key="return_value")).all()
             xcoms = {entry.task_id: XComModel.deserialize_value(entry) for entry in entries}
             state = str(found.state)
-        ordered = {task_id: states[task_id] for task_id in TASKS}
-        return Run(run_id, state, ordered, xcoms, "".join(heard), time.monotonic() - begun)
+        ordered = {task_id: states[task_id] for task_id in TASKS} if self._dag_id == DAG_ID else states
+        return Run(run_id, state, ordered, xcoms, "".join(heard), time.monotonic() - begun, states["close_run"])
 
 
 @contextlib.contextmanager
@@ -187,10 +194,10 @@ def _quietly() -> Iterator[None]:
             time.sleep = sleep
 
 
-def load_dag(dags: Path) -> Any:
-    """Return the sync DAG, parsed from its file."""
+def load_dag(dags: Path, dag_id: str = DAG_ID) -> Any:
+    """Return a DAG, parsed from its file."""
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(dag_folder=str(dags))
     assert bag.import_errors == {}
-    return bag.dags[DAG_ID]
+    return bag.dags[dag_id]

@@ -66,7 +66,8 @@ class Warehouse:
     def history(self) -> list[tuple[str, str, str | None, str | None]]:
         """Return the history as (id, field, old, new), sorted."""
         rows = self.rows("select referral_id, field, old_value, new_value from partner_center_referral_history")
-        return sorted(tuple(row.values()) for row in rows)  # type: ignore[arg-type]
+        found: list[tuple[Any, ...]] = [tuple(row.values()) for row in rows]
+        return sorted(found, key=lambda entry: tuple(each or "" for each in entry))
 
     def run(self, run_id: str) -> dict[str, Any]:
         """Return a run's entry in the table of runs."""

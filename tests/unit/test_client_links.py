@@ -8,12 +8,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from partner_center.auth import TokenSource
-from partner_center.client import ORDER, PAGE_SIZE, ReferralClient, _filters
+from partner_center.client import ReferralClient
 from partner_center.errors import UnsafeNextLink
+from partner_center.listing import everything
 from partner_center.settings import resolve
 from partner_center.token_cache import StoredTokenCache
 from partner_center.transport import verbatim
 
+LISTING = everything("Incoming")
 HOME = "https://api.partner.microsoft.com/v1.0/engagements/referrals"
 TOKEN = "$skiptoken=b3BhcXVl%2bA%2f%3d"
 
@@ -224,39 +226,26 @@ def test_a_lone_surrogate_in_a_link_is_refused():
 # The first request
 
 
-@pytest.mark.parametrize("spelling", ["Incoming", "incoming", "INCOMING"])
-def test_incoming_is_asked_for_leniently_first(spelling):
-    assert _filters(spelling) == ["direction ne 'Outgoing'", "direction eq 'Incoming'", None]
-
-
-def test_outgoing_is_asked_for_leniently_first():
-    assert _filters("Outgoing") == ["direction ne 'Incoming'", "direction eq 'Outgoing'", None]
-
-
-def test_any_direction_needs_no_filter():
-    assert _filters("any") == [None]
-
-
 def test_the_first_request_carries_filter_order_and_size():
-    url = CLIENT._first_url("direction ne 'Outgoing'")
+    url = CLIENT._first_url("direction ne 'Outgoing'", LISTING)
     assert url.startswith(f"{HOME}?")
     assert parse_qsl(urlsplit(url).query, strict_parsing=True) == [
         ("$filter", "direction ne 'Outgoing'"),
-        ("$orderby", ORDER),
-        ("$top", str(PAGE_SIZE)),
+        ("$orderby", "createdDateTime asc"),
+        ("$top", "200"),
     ]
     assert "%20" in url
     assert "+" not in url
 
 
 def test_the_first_request_without_a_filter_has_none():
-    query = dict(parse_qsl(urlsplit(CLIENT._first_url(None)).query, strict_parsing=True))
-    assert query == {"$orderby": ORDER, "$top": str(PAGE_SIZE)}
+    query = dict(parse_qsl(urlsplit(CLIENT._first_url(None, LISTING)).query, strict_parsing=True))
+    assert query == {"$orderby": "createdDateTime asc", "$top": "200"}
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.text(max_size=40))
 def test_any_condition_survives_its_encoding(condition):
-    url = CLIENT._first_url(condition or None)
+    url = CLIENT._first_url(condition or None, LISTING)
     assert dict(parse_qsl(urlsplit(url).query)).get("$filter", "") == condition
     assert quote(url, safe="%:/?&=$") == url

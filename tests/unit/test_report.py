@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partner_center import report
-from partner_center.errors import CountMismatch
+from partner_center.errors import CountMismatch, ImplausibleSweep, TooManyQuarantined
 
 GOOD = {
     "fetched": 250,
@@ -159,3 +159,38 @@ def test_the_funnel_names_every_count():
 
 def test_the_funnel_without_skipped_rows_says_none():
     assert "skipped: none" in report.funnel(GOOD | {"skipped": {}})
+
+
+@pytest.mark.parametrize(("vanished", "present", "share"), [(0, 0, 0), (20, 80, 0.2), (5, 0, 1), (0, 9, 0)])
+def test_a_plausible_sweep_passes(vanished, present, share):
+    report.check_sweep(vanished, present, share)
+
+
+@pytest.mark.parametrize(("vanished", "present", "share"), [(21, 79, 0.2), (1, 0, 0.99), (1, 99, 0)])
+def test_a_sweep_that_misses_more_than_the_share_names_numbers_and_the_way_out(vanished, present, share):
+    with pytest.raises(ImplausibleSweep) as caught:
+        report.check_sweep(vanished, present, share)
+    text = str(caught.value)
+    assert text.startswith(f"{vanished} of {vanished + present} stored referrals")
+    assert "Nothing was changed" in text
+    assert "partner_center_sweep_max_vanished_share" in text
+
+
+@pytest.mark.parametrize(("quarantined", "rows", "share"), [(50, 50, 0), (26, 10, 0.2), (250, 250, 0), (3, 50, 0.001)])
+def test_a_few_bad_rows_pass_by_number_or_by_share(quarantined, rows, share):
+    report.check_quarantine(GOOD | {"quarantined": quarantined}, rows, share)
+
+
+def test_bad_rows_above_both_limits_are_too_many():
+    with pytest.raises(TooManyQuarantined, match=r"51 of 250 rows could not be stored.*replay_quarantine"):
+        report.check_quarantine(GOOD | {"quarantined": 51}, 50, 0.2)
+
+
+def test_a_load_of_rows_that_came_through_every_task_passes():
+    report.check_decided({"undecided": 0, "unfinished": 0})
+
+
+@pytest.mark.parametrize("counts", [{"undecided": 3, "unfinished": 0}, {"undecided": 0, "unfinished": 1}])
+def test_a_load_of_a_part_is_refused(counts):
+    with pytest.raises(CountMismatch, match=r"Nothing was changed\. Clear fetch_pages with everything after it"):
+        report.check_decided(counts)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from partner_center.errors import ConfigurationError
-from partner_center.settings import ENVIRONMENT_PREFIX, Settings, parse_flag, resolve
+from partner_center.settings import ENVIRONMENT_PREFIX, Settings, parse_flag, parse_number, resolve
 
 REQUIRED = {"tenant_id": "t-1", "client_id": "c-1"}
 
@@ -212,3 +212,14 @@ def test_a_null_is_as_if_the_switch_were_not_set(name):
 def test_settings_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         resolved().api_url = "https://other.example"
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), (" 15 ", 15), ("0.2", 0.2), ("1e2", 100)])
+def test_a_number_is_read_as_people_write_it(text, number):
+    assert parse_number(text, "x") == number
+
+
+@pytest.mark.parametrize("text", ["", "-1", "many", "nan", "inf", "1e30", "0x10", "1,5"])
+def test_what_is_no_number_is_refused_by_name(text):
+    with pytest.raises(ConfigurationError, match="the_limit is no number"):
+        parse_number(text, "the_limit")

@@ -21,9 +21,18 @@ with read_back as (
                 )
                 or (
                     stored.content_hash = staged.content_hash
-                    and (stored.updated_at, stored.deal_value, stored.domain, stored.link_status)
-                    is not distinct from
-                    (staged.updated_at, staged.deal_value, derived.domain, derived.link_status)
+                    and (stored.updated_at, stored.deal_value)
+                    is not distinct from (staged.updated_at, staged.deal_value)
+                    and case
+                        when own.referral_id is null
+                            then coalesce(
+                                (stored.domain, stored.link_status)
+                                is not distinct from (derived.domain, derived.link_status),
+                                false
+                            )
+                        when own.domain is null then stored.domain is null and stored.link_status = 'unlinked'
+                        else stored.domain = own.domain and stored.link_status = 'linked'
+                    end
                     and (stored.status is not distinct from staged.status or staged.outcome = 'closed')
                     -- Row by row through the indexes: no wide row travels through a join, whatever the planner expects.
                     and case
@@ -68,6 +77,7 @@ with read_back as (
     inner join partner_center_sync_runs as run on staged.run_id = run.run_id
     left join partner_center_staged_domains as derived
         on derived.run_id = %(run_id)s and staged.row_no = derived.row_no
+    left join partner_center_link_overrides as own on staged.referral_id = own.referral_id
     left join partner_center_referrals as stored on staged.referral_id = stored.referral_id
     where staged.run_id = %(run_id)s and staged.outcome in ('eligible', 'closed')
 ),

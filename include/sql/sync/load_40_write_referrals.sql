@@ -1,5 +1,5 @@
 -- What: writes the pending rows; a field's place in the API's JSON is the mapping.
--- Why twice is safe: a referral has one row, by its id; a dry run writes none.
+-- Why twice is safe: a referral has one row, by its id; a dry run writes none. What was missing has come back.
 
 insert into partner_center_referrals (
     referral_id, engagement_id, external_reference_id, name, status, substatus, type, referral_type, qualification,
@@ -24,11 +24,11 @@ select
     raw.payload ->> 'direction',
     raw.payload #>> '{customerProfile,name}',
     raw.payload #>> '{customerProfile,address,country}',
-    derived.domain,
-    derived.domain_source,
+    pending.domain,
+    pending.domain_source,
     derived.domain_missing_reason,
     derived.domain_candidates,
-    derived.link_status,
+    pending.link_status,
     staged.deal_value,
     raw.payload #>> '{details,currency}',
     staged.created_at,
@@ -40,9 +40,9 @@ select
     staged.content_hash,
     %(mapping_version)s,
     coalesce(run.read_at, run.started_at),
-    now(),
+    run.loaded_at as first_synced_at,
     %(run_id)s,
-    now(),
+    run.loaded_at as synced_at,
     %(run_id)s
 from pending
 inner join partner_center_sync_runs as run on run.run_id = %(run_id)s
@@ -57,12 +57,17 @@ on conflict (referral_id) do update set (
     engagement_id, external_reference_id, name, status, substatus, type, referral_type, qualification, direction,
     customer_name, customer_country, domain, domain_source, domain_missing_reason, domain_candidates, link_status,
     deal_value, currency, created_at, updated_at, updated_tick, expires_at, closing_at, raw_data, content_hash,
-    mapping_version, read_at, synced_at, last_run_id
+    mapping_version, synced_at, last_run_id, read_at, missing_since
 ) = (
     excluded.engagement_id, excluded.external_reference_id, excluded.name, excluded.status, excluded.substatus,
     excluded.type, excluded.referral_type, excluded.qualification, excluded.direction, excluded.customer_name,
     excluded.customer_country, excluded.domain, excluded.domain_source, excluded.domain_missing_reason,
     excluded.domain_candidates, excluded.link_status, excluded.deal_value, excluded.currency, excluded.created_at,
     excluded.updated_at, excluded.updated_tick, excluded.expires_at, excluded.closing_at, excluded.raw_data,
-    excluded.content_hash, excluded.mapping_version, excluded.read_at, excluded.synced_at, excluded.last_run_id
+    excluded.content_hash, excluded.mapping_version, excluded.synced_at, excluded.last_run_id,
+    -- A newer version can come from an earlier read, which does not know that the referral has vanished since.
+    greatest(excluded.read_at, partner_center_referrals.read_at),
+    case
+        when excluded.read_at < partner_center_referrals.read_at then partner_center_referrals.missing_since
+    end
 );

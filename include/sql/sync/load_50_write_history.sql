@@ -1,0 +1,34 @@
+-- What: one row of history for each tracked field that the load has changed, as it stood before and as it stands now.
+-- Why twice is safe: only rows that this very transaction wrote have a history here. What the database swallowed, or a
+-- dry run, has none, and its version was not superseded.
+
+delete from partner_center_referral_versions as kept
+using pending, partner_center_sync_runs as run, partner_center_referrals as stored
+where
+    run.run_id = %(run_id)s
+    and kept.referral_id = pending.referral_id
+    and kept.superseded_at = run.loaded_at
+    and stored.referral_id = pending.referral_id
+    and stored.synced_at <> run.loaded_at;
+
+insert into partner_center_referral_history (
+    referral_id, changed_at, run_id, field, old_value, new_value, unexpected
+)
+select
+    stored.referral_id,
+    run.loaded_at,
+    run.run_id,
+    now_stored.field,
+    pending.before ->> now_stored.field,
+    now_stored.new_value,
+    partner_center_is_unexpected(
+        now_stored.field, pending.before ->> now_stored.field, now_stored.new_value, stored.status
+    )
+from pending
+inner join partner_center_sync_runs as run on run.run_id = %(run_id)s
+inner join partner_center_referrals as stored on pending.referral_id = stored.referral_id
+cross join lateral jsonb_each_text(partner_center_tracked(stored)) as now_stored (field, new_value)
+where
+    not pending.is_new
+    and stored.synced_at = run.loaded_at
+    and pending.before ->> now_stored.field is distinct from now_stored.new_value;
