@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,14 @@ FINISHED = {"success", "failed", "skipped", "upstream_failed"}
 
 
 class Airflow:
-    """The REST API of a running Airflow, as its administrator."""
+    """The REST API of a running Airflow, as its administrator.
 
-    def __init__(self, url: str, password: str) -> None:
+    Attributes: url, pid (of `airflow standalone`, whose children the tasks are).
+    """
+
+    def __init__(self, url: str, password: str, pid: int) -> None:
         self.url = url
+        self.pid = pid
         self._session = requests.Session()
         self._session.trust_env = False
         answer = self._session.post(f"{url}/auth/token", json={"username": "admin", "password": password}, timeout=30)
@@ -50,6 +54,39 @@ class Airflow:
         self.call("PATCH", f"dags/{dag}", {"is_paused": False})
         body = {"logical_date": None, "conf": dict(conf or {})}
         return str(self.call("POST", f"dags/{dag}/dagRuns", body)["dag_run_id"])
+
+    def clear(
+        self, dag: str, run_id: str, *tasks: str, downstream: bool = False, only_failed: bool = False
+    ) -> set[str]:
+        """Clear tasks of a run as the UI does, all where none is named, and return which ones were."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": list(tasks) or None,
+            "include_downstream": downstream,
+            "only_failed": only_failed,
+            "reset_dag_runs": True,
+        }
+        cleared = self.call("POST", f"dags/{dag}/clearTaskInstances", body)["task_instances"]
+        return {task["task_id"] for task in cleared}
+
+    def wait_for_task(self, dag: str, run_id: str, task: str, state: str) -> dict[str, Any]:
+        """Wait until a task of a run is in a state and return it."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while time.monotonic() < deadline:
+            found = self.tasks(dag, run_id)[task]
+            if found["state"] == state:
+                return found
+            time.sleep(0.2)
+        raise AssertionError(f"{task} of {run_id} is not {state}: {self.tasks(dag, run_id)}")
+
+    def process(self, task: Mapping[str, Any]) -> psutil.Process:
+        """Return the process in which a running task's own code runs; its parent is Airflow's supervisor."""
+        for child in psutil.Process(self.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if child.cmdline()[:1] == [f"airflow worker -- {task['id']}"]:  # Airflow's title for it
+                    return child
+        raise AssertionError(f"no process of {task}")
 
     def tasks(self, dag: str, run_id: str) -> dict[str, dict[str, Any]]:
         """Return the task instances of a run by task id."""
@@ -112,7 +149,7 @@ def standalone(environment: Mapping[str, str], home: Path) -> Iterator[Airflow]:
     )
     try:
         _wait_until_healthy(url, process, home)
-        with Airflow(url, "only for this test") as airflow:
+        with Airflow(url, "only for this test", process.pid) as airflow:
             yield airflow
     finally:
         _end(process)
