@@ -1,6 +1,6 @@
 # `make` alone shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit lint format bench migrate lock clean distclean
+.PHONY: help setup demo up test test-unit lint format bench bench-scale migrate lock clean distclean
 
 # Set it to choose the interpreter: make setup PYTHON=/path/to/python3.12
 PYTHON ?=
@@ -17,7 +17,7 @@ SPELLED := $(wildcard README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs da
 PYTHONS := $(wildcard dags plugins include scripts tests)
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: ## make .venv with everything pinned (uv where it is there, pip otherwise)
 	@PYTHON='$(PYTHON)' sh scripts/setup.sh
@@ -51,6 +51,9 @@ format: setup ## format Python and SQL, and repair what the linters can repair
 
 bench: setup ## the performance table
 	@$(BIN)/python tests/bench/bench.py $(ARGS)
+
+bench-scale: setup ## what an incremental run costs beside 10,000 to 1,000,000 stored referrals
+	@$(BIN)/python tests/bench/scale.py $(ARGS)
 
 migrate: setup ## bring the warehouse to the newest revision
 	@$(BIN)/alembic upgrade head

@@ -14,8 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,12 @@ class Bench:
         self.session.trust_env = False
         self.session.verify = sim.ca
 
+    def calls(self) -> int:
+        """Return how many calls of the API have come in since `requests/clear`."""
+        answer = self.session.get(f"{self.sim.url}/_sim/requests", timeout=300)
+        answer.raise_for_status()
+        return sum(call["path"].startswith("/v1.0/") for call in answer.json())
+
     def control(self, call: str, **body: Any) -> Any:
         answer = self.session.post(f"{self.sim.url}/_sim/{call}", json=body, timeout=300)
         answer.raise_for_status()
@@ -91,11 +97,11 @@ class Bench:
         self.console.print(f"  floor: {found['rows']} rows in {found['seconds']:.1f} s")
         return float(found["seconds"])
 
-    def sync(self, what: str) -> Run:
+    def sync(self, what: str, mode: str = "full") -> Run:
         log = LOGS / "bench-run.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [BIN / "airflow", "dags", "test", DAG, "--conf", '{"mode": "full"}'],
+                [BIN / "airflow", "dags", "test", DAG, "--conf", json.dumps({"mode": mode})],
                 env=self.plan.environment,
                 cwd=ROOT,
                 stdout=output,
@@ -144,21 +150,26 @@ def database(plan: Plan) -> str:
     return psycopg.conninfo.make_conninfo(**server, dbname=DATABASE)
 
 
-def own_time(run: Run, empty: Run) -> dict[str, float]:
+def own_time(run: Run, empty: Run, tasks: Sequence[str] = TASKS) -> dict[str, float]:
     """Return each task's seconds less those over an empty account."""
-    return {task: run.seconds[task] - empty.seconds[task] for task in TASKS}
+    return {task: run.seconds[task] - empty.seconds[task] for task in tasks}
+
+
+def over_an_empty_account(bench: Bench, repeats: int) -> Run:
+    """Return what Airflow's start and imports take: the median of each task over an empty account."""
+    bench.control("seed", dataset="empty")
+    bench.sync("warm-up, empty account")
+    empties = [bench.sync("empty account") for _ in range(repeats)]
+    return Run(
+        {task: statistics.median(each.seconds[task] for each in empties) for task in empties[0].seconds},
+        max(each.peak_mib for each in empties),
+        {},
+    )
 
 
 def measure(bench: Bench, rows: int, repeats: int) -> dict[str, Any]:
     """Run everything, the floor and the sync in turn, so that a machine whose speed drifts treats both alike."""
-    bench.control("seed", dataset="empty")
-    bench.sync("warm-up, empty account")
-    empties = [bench.sync("empty account") for _ in range(repeats)]
-    empty = Run(
-        {task: statistics.median(each.seconds[task] for each in empties) for task in TASKS},
-        max(each.peak_mib for each in empties),
-        {},
-    )
+    empty = over_an_empty_account(bench, repeats)
     bench.control("seed", dataset="bulk:1000")
     bench.forget_everything()
     small = bench.sync("1,000 referrals")
@@ -212,14 +223,9 @@ def show(console: Console, found: Mapping[str, Any], imports: float, rows: int) 
     return all(value <= limit for _, value, limit, _ in limits)
 
 
-def main() -> int:
-    """Measure and print; exit 1 when a limit was not kept."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rows", type=int, default=100_000)
-    arguments.add_argument("--repeats", type=int, default=3)
-    given = arguments.parse_args()
-    console = Console(width=130)
-    started = time.monotonic()
+@contextmanager
+def running(console: Console) -> Iterator[Bench]:
+    """Start what is measured, with somebody signed in; end it all."""
     plan = make_plan(dotenv=False)
     plan.environment["AIRFLOW_HOME"] = str(LOCAL / "bench" / "airflow")
     adopt_orphans()
@@ -233,9 +239,21 @@ def main() -> int:
         if sim is None:
             sys.exit("The benchmark needs the simulator: unset AIRFLOW_CONN_PARTNER_CENTER_DEFAULT.")
         sign_in(plan, PYTHON, sim)
-        found = measure(Bench(plan, sim, console), given.rows, given.repeats)
-        imports = import_seconds(plan.environment)
+        yield Bench(plan, sim, console)
     end_orphans()
+
+
+def main() -> int:
+    """Measure and print; exit 1 when a limit was not kept."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rows", type=int, default=100_000)
+    arguments.add_argument("--repeats", type=int, default=3)
+    given = arguments.parse_args()
+    console = Console(width=130)
+    started = time.monotonic()
+    with running(console) as bench:
+        found = measure(bench, given.rows, given.repeats)
+        imports = import_seconds(bench.plan.environment)
     kept = show(console, found, imports, given.rows)
     console.print(f"{time.monotonic() - started:.0f} s in all.")
     return 0 if kept else 1
