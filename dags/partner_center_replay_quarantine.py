@@ -17,6 +17,7 @@ airflow dags trigger partner_center_replay_quarantine --conf '{"reason": "no_id"
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def partner_center_replay_quarantine() -> None:
         parameters={
             "run_id": "{{ run_id }}",
             "direction": DIRECTION,
-            "statuses": '["New", "Active"]',
+            "statuses": json.dumps(STATUSES),
         },
     )
 

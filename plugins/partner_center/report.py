@@ -135,6 +135,22 @@ def check_sweep(vanished: int, present: int, max_share: float) -> None:
         )
 
 
+def check_marked(unmarked: int) -> None:
+    """Check that the table says so of every referral that a full read no longer found.
+
+    Args:
+        unmarked: of these, how many the database did not let the load mark.
+
+    Raises:
+        CountMismatch: it does not.
+    """
+    if unmarked:
+        raise CountMismatch(
+            f"{unmarked} referrals that are gone from the API stand in partner_center_referrals without missing_since, "
+            f"so sales sees them as there. {_WHAT_TO_DO}"
+        )
+
+
 def check_quarantine(counts: Mapping[str, Any], max_rows: float, max_share: float) -> None:
     """Check that only a few rows could not be stored.
 

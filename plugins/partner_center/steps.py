@@ -245,6 +245,7 @@ def _verified(request: RunRequest, counts: Counts, more: Counts, statement: str)
         report.check_staged(counts, found)
         report.check(counts)
         report.check_persisted(counts, found)
+        report.check_marked(more["unmarked"])
         if counts["quarantined"] and counts["mode"] != REPLAY:
             limits = (QUARANTINE_ROWS_VARIABLE, 50), (QUARANTINE_SHARE_VARIABLE, 0.1)
             report.check_quarantine(counts, *(airflow_store.number(*limit) for limit in limits))
@@ -267,7 +268,7 @@ def _upstream_counts(xcom: Any, source: str) -> tuple[Counts, Counts]:
         if counts is None:
             raise CountMismatch(f"{task_id} left no counts, so nothing can be verified. Clear it with what follows.")
         upstream |= counts
-    return {name: upstream[name] for name in COUNTED}, {"vanished": upstream["vanished"]}
+    return {name: upstream[name] for name in COUNTED}, {name: upstream[name] for name in ("vanished", "unmarked")}
 
 
 def close_run(run_id: str, xcom: Any, *, first: str = "acquire_token") -> str:

@@ -115,3 +115,17 @@ def test_a_row_that_the_database_changes_behind_our_back_is_missed(run_sync: Run
     assert run_sync().failed_in("verify_counts")  # an insert that turns out to be an update fires it as well
     warehouse.execute("drop trigger spoil on partner_center_referrals")
     assert run_sync().counts["updated"] == 88
+
+
+def test_a_referral_that_the_database_does_not_let_go_missing_fails_the_run_too(
+    run_sync: Runner, simulator: Any, warehouse: Warehouse
+) -> None:
+    assert run_sync().state == "success"
+    simulator.control.delete(warehouse.value("select min(referral_id) from partner_center_referrals"))
+    warehouse.execute(SWALLOWING.format(share=1))
+    run = run_sync({"mode": "full"})
+    assert run.failed_in("verify_counts")
+    assert "1 referrals that are gone from the API stand in" in warehouse.run(run.run_id)["reason"]
+    warehouse.execute("drop trigger swallow on partner_center_referrals")
+    assert run_sync({"mode": "full"}).state == "success"
+    assert len(warehouse.history()) == 1

@@ -141,16 +141,19 @@ def test_the_table_of_any_earlier_run_can_be_seen_whole(sync: Sync) -> None:
     assert sync.warehouse.value("select count(*) from partner_center_referral_versions") == 3
 
 
-def test_what_the_database_swallows_leaves_no_version(sync: Sync) -> None:
-    sync(referral(name="old"))
+def test_what_the_database_swallows_leaves_no_version_and_no_history(sync: Sync) -> None:
+    sync(referral(name="old"), referral(2))
     sync.warehouse.execute(
         """
         create function swallow() returns trigger language plpgsql as $$ begin return null; end $$;
         create trigger swallow before update on partner_center_referrals for each row execute function swallow()
         """
     )
-    sync(referral(name="new", **NEWER))
+    # One is renamed, the other has vanished; the database lets neither be written.
+    counts = sync(referral(name="new", **NEWER), mode="full")
+    assert (counts["vanished"], counts["unmarked"]) == (0, 1)
     assert sync.warehouse.value("select count(*) from partner_center_referral_versions") == 0
+    assert sync.warehouse.history() == []
     assert as_of(sync, "run-2") == table(sync.warehouse)
 
 

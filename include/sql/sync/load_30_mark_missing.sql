@@ -1,4 +1,5 @@
--- What: after a full read, notes which stored referrals the API no longer has. None is deleted.
+-- What: after a full read, notes which stored referrals the API no longer has. None is deleted. Before the load writes,
+-- so that a first load has no table to look through.
 -- Why twice is safe: a referral goes missing once; a run that was read before another full one proves nothing any more.
 
 -- The questions about the run itself come first: unless it read everything, the table is not looked at.
@@ -47,16 +48,6 @@ select
     to_jsonb(stored)
 from vanished
 inner join partner_center_referrals as stored on vanished.referral_id = stored.referral_id
-where not %(dry_run)s::boolean;
-
-insert into partner_center_referral_history (referral_id, changed_at, run_id, field, new_value)
-select
-    referral_id,
-    loaded_at,
-    %(run_id)s,
-    'missing_since',
-    to_jsonb(loaded_at) #>> '{}'
-from vanished
 where not %(dry_run)s::boolean;
 
 update partner_center_referrals

@@ -3,12 +3,12 @@
 -- dry run, has none, and its version was not superseded.
 
 delete from partner_center_referral_versions as kept
-using pending, partner_center_sync_runs as run, partner_center_referrals as stored
+using partner_center_sync_runs as run, partner_center_referrals as stored
 where
     run.run_id = %(run_id)s
-    and kept.referral_id = pending.referral_id
     and kept.superseded_at = run.loaded_at
-    and stored.referral_id = pending.referral_id
+    and kept.superseded_by = run.run_id
+    and stored.referral_id = kept.referral_id
     and stored.synced_at <> run.loaded_at;
 
 insert into partner_center_referral_history (
@@ -32,3 +32,14 @@ where
     not pending.is_new
     and stored.synced_at = run.loaded_at
     and pending.before ->> now_stored.field is distinct from now_stored.new_value;
+
+insert into partner_center_referral_history (referral_id, changed_at, run_id, field, new_value)
+select
+    stored.referral_id,
+    vanished.loaded_at,
+    %(run_id)s,
+    'missing_since',
+    to_jsonb(stored.missing_since) #>> '{}'
+from vanished
+inner join partner_center_referrals as stored on vanished.referral_id = stored.referral_id
+where stored.missing_since = vanished.loaded_at;

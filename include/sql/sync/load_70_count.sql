@@ -44,6 +44,12 @@ select
     count(*) filter (where stored.referral_id is not null and pending.is_new is not true)::integer as present,
     (
         select count(*)
+        from vanished
+        inner join partner_center_referrals as still on vanished.referral_id = still.referral_id
+        where still.missing_since is null and not %(dry_run)s::boolean
+    )::integer as unmarked,
+    (
+        select count(*)
         from partner_center_referral_history as history
         inner join partner_center_sync_runs as run on history.changed_at = run.loaded_at
         where run.run_id = %(run_id)s and history.unexpected
