@@ -43,7 +43,11 @@ from partner_center.sign_in_operator import SignInOperator
 )
 def partner_center_sign_in() -> None:
     """Wire the one task."""
-    SignInOperator(task_id="sign_in", doc_md="Shows address and code in its log, then waits without a worker.")
+    SignInOperator(
+        task_id="sign_in",
+        doc_md="Shows address and code in its log, then waits without a worker.",
+        partner_center_conn_id="partner_center_default",
+    )
 
 
 partner_center_sign_in()

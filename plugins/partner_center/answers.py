@@ -5,24 +5,29 @@ https://learn.microsoft.com/en-us/partner-center/developer/referrals-error-codes
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from typing import Any
 
 import requests
 
 from partner_center.errors import (
-    HOW_TO_SIGN_IN,
     AccessDenied,
     ApiUnavailable,
     ConfigurationError,
     RequestRefused,
     SignInRequired,
 )
+from partner_center.reasons import REASONS
 from partner_center.retrying import retry_after
 
 _REQUEST_ID_HEADERS = ("request-id", "ms-requestid", "x-ms-request-id", "ms-correlationid")
 _TRANSIENT = frozenset({408, 423, 425, 429})
 _MFA_CODE = "900421"
+# https://learn.microsoft.com/entra/identity-platform/claims-challenge; the misspelling is Partner Center's own.
+_CLAIMS = re.compile(r'claims="([A-Za-z0-9+/=_-]+)"')
+_CLAIMS_CODES = frozenset({"insufficent_claims", "insufficient_claims"})
 
 
 def raise_for(response: requests.Response) -> None:
@@ -38,11 +43,7 @@ def raise_for(response: requests.Response) -> None:
     if status == 401:
         raise _unauthorized(response, where)
     if status == 403:
-        raise AccessDenied(
-            f"Partner Center lets this account read no referrals {where}. The user who signed in needs the role "
-            "Referrals Admin or Referrals User: a Partner Center administrator gives it under Settings > User "
-            "management. If a Conditional Access policy asked for more, sign in again."
-        )
+        raise _forbidden(response, where)
     if status in _TRANSIENT or status >= 500:
         raise ApiUnavailable(
             f"The Partner Center API is busy or down {where}. It is tried again by itself; nothing is lost.",
@@ -57,14 +58,27 @@ def raise_for(response: requests.Response) -> None:
     )
 
 
+def _forbidden(response: requests.Response, where: str) -> AccessDenied:
+    """Tell a missing role from a policy that asks for a stronger sign-in."""
+    challenge = _CLAIMS.search(response.headers.get("WWW-Authenticate", ""))
+    asked = challenge is not None or bool({code.lower() for code in _codes(response)} & _CLAIMS_CODES)
+    reason = "claims_challenge" if asked else "role_missing"
+    claims = _decoded(challenge.group(1)) if challenge else None
+    return AccessDenied(reason, REASONS[reason].tell(f"It answered {where}."), claims)
+
+
+def _decoded(claims: str) -> str | None:
+    """Return a challenge's claims as JSON, or None where they are none: they came from outside."""
+    try:
+        text = base64.b64decode(claims + "=" * (-len(claims) % 4)).decode()
+        return text if isinstance(json.loads(text), dict) else None
+    except ValueError:
+        return None
+
+
 def _unauthorized(response: requests.Response, where: str) -> SignInRequired:
-    if needs_mfa(response):
-        return SignInRequired(
-            "mfa_required",
-            f"Partner Center demands a sign-in with multi-factor authentication (MFA) {where}: the token lacks the MFA "
-            f"claim. Turn MFA on for the account. {HOW_TO_SIGN_IN}",
-        )
-    return SignInRequired("token_rejected", f"The API refused a token fresh from the login {where}. {HOW_TO_SIGN_IN}")
+    reason = "mfa_required" if needs_mfa(response) else "token_rejected"
+    return SignInRequired(reason, REASONS[reason].tell(f"It answered {where}."))
 
 
 def needs_mfa(response: requests.Response) -> bool:
@@ -97,8 +111,5 @@ def request_ids(response: requests.Response) -> str:
 def tls_error(err: requests.exceptions.SSLError) -> ConfigurationError | ApiUnavailable:
     """Return the error for a TLS failure: a certificate that nobody here trusts stays untrusted."""
     if "CERTIFICATE_VERIFY_FAILED" in str(err):
-        return ConfigurationError(
-            "The API's certificate is not trusted, so nothing was sent. Set verify in the connection to the CA bundle "
-            "that signs it."
-        )
+        return ConfigurationError(REASONS["certificate_untrusted"].tell("Nothing was sent."), "certificate_untrusted")
     return ApiUnavailable("The TLS connection to the Partner Center API broke. It is tried again by itself.")

@@ -13,8 +13,16 @@ import requests
 
 from partner_center.answers import needs_mfa, raise_for, request_ids, tls_error
 from partner_center.auth import TokenSource
-from partner_center.errors import ApiUnavailable, ConfigurationError, PageLimitReached, RequestRefused, UnsafeNextLink
-from partner_center.listing import Descent, Listing
+from partner_center.errors import (
+    AccessDenied,
+    ApiUnavailable,
+    ConfigurationError,
+    PageLimitReached,
+    RequestRefused,
+    SignInRequired,
+    UnsafeNextLink,
+)
+from partner_center.listing import Descent, Listing, one
 from partner_center.pages import GarbledPage, PageBody, split_page
 from partner_center.retrying import retrying
 from partner_center.settings import COLLECTION_PATH, Settings
@@ -104,7 +112,7 @@ class ReferralClient:
 
     def probe(self) -> int:
         """Read one row; return how many came (0 or 1). Raises as `pages`."""
-        return len(self._get(f"{self._settings.collection_url}?$top=1", first=True).rows)
+        return len(self._first(one()).rows)
 
     def _bodies(self, listing: Listing) -> Iterator[PageBody]:
         body = self._first(listing)
@@ -210,7 +218,13 @@ class ReferralClient:
             log.info("The API refused the access token (HTTP 401); renewing it once.")
             self._tokens.renew()
             response = self._send(url)
-        raise_for(response)
+        try:
+            raise_for(response)
+        except (SignInRequired, AccessDenied) as err:
+            self._tokens.keep_claims(err.claims)
+            if err.reason == "token_rejected":
+                raise self._tokens.explained(err) from err
+            raise
         try:
             return split_page(response.content)
         except GarbledPage as err:

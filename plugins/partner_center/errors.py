@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
-HOW_TO_SIGN_IN = (
-    "Sign in: run `python scripts/partner_center_device_code_flow.py` on the Airflow machine, or trigger the DAG "
-    "partner_center_sign_in and follow its log; then clear acquire_token or wait for the next run."
-)
-
 
 class PartnerCenterError(Exception):
     """Root of all errors of this package: the run fails at once, a retry would not help."""
 
+    reason = ""
+    """One of the codes of ``reasons.py`` where a sign-in or the rights of an account are in question, else empty."""
+
 
 class ConfigurationError(PartnerCenterError):
-    """A setting, connection or Variable is wrong or missing; a person has to change it."""
-
-
-class SignInRequired(PartnerCenterError):
-    """Nobody is signed in any more: a person has to sign in (again).
+    """A setting, connection or Variable is wrong or missing; a person has to change it.
 
     Args:
-        reason: one of the reason codes of ``login.py``, such as ``not_signed_in`` or ``mfa_required``.
         message: what happened, what it means, what to do next.
+        reason: one of the codes of ``reasons.py``, or empty.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(f"{message} [{reason}]")
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(f"{message} [{reason}]" if reason else message)
         self.reason = reason
         self.message = message
 
-    def __reduce__(self) -> tuple[type[SignInRequired], tuple[str, str]]:
-        return type(self), (self.reason, self.message)
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, str]]:
+        return type(self), (self.message, self.reason)
 
 
-class AccessDenied(PartnerCenterError):
+class _Refused(PartnerCenterError):
+    """Something was refused for one of the reasons of ``reasons.py``.
+
+    Args:
+        reason: its code.
+        message: what happened, what it means, what to do next.
+        claims: what a claims challenge asks of the next sign-in, as JSON; no secret.
+    """
+
+    def __init__(self, reason: str, message: str, claims: str | None = None) -> None:
+        super().__init__(f"{message} [{reason}]")
+        self.reason = reason
+        self.message = message
+        self.claims = claims
+
+    def __reduce__(self) -> tuple[type[_Refused], tuple[str, str, str | None]]:
+        return type(self), (self.reason, self.message, self.claims)
+
+
+class SignInRequired(_Refused):
+    """Nobody is signed in any more: a person has to sign in (again)."""
+
+
+class AccessDenied(_Refused):
     """The account is signed in but may not read referrals (HTTP 403)."""
 
 
@@ -85,14 +102,16 @@ class ApiUnavailable(PartnerCenterError):
     Args:
         message: what happened, what it means, what to do next.
         retry_after: seconds that the service asked to wait, when it did.
+        reason: one of the codes of ``reasons.py``, or empty.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, reason: str = "") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.reason = reason
 
-    def __reduce__(self) -> tuple[type[ApiUnavailable], tuple[str, float | None]]:
-        return type(self), (str(self), self.retry_after)
+    def __reduce__(self) -> tuple[type[ApiUnavailable], tuple[str, float | None, str]]:
+        return type(self), (str(self), self.retry_after, self.reason)
 
 
 class VariableUnreadable(ApiUnavailable):

@@ -15,7 +15,7 @@ from requests import Session
 from partner_center.auth import BearerAuth, TokenSource
 from partner_center.client import ReferralClient
 from partner_center.errors import PartnerCenterError
-from partner_center.settings import CONNECTION_ID, Settings, resolve
+from partner_center.settings import CONNECTION_ID, HANDED_IN_SUFFIX, Settings, resolve
 from partner_center.token_cache import StoredTokenCache, VariableStore
 from partner_center.transport import VerbatimAdapter
 
@@ -28,7 +28,8 @@ class PartnerCenterHook(HttpHook):
 
     The connection (type ``partner_center``): host = API address; extra = tenant_id, client_id, scope, authority,
     instance_discovery, api_version, verify, and HttpHook's proxies, trust_env and cert. No extra is ever sent as a
-    header. Where the connection does not exist, the ``HUNTER_PARTNER_CENTER_…`` environment is used.
+    header; the password is the client secret of a confidential app registration, and goes to the login alone. Where
+    the connection does not exist, the ``HUNTER_PARTNER_CENTER_…`` environment is used.
 
     Args:
         partner_center_conn_id: id of the connection.
@@ -57,12 +58,13 @@ class PartnerCenterHook(HttpHook):
             schema=connection.schema,
             extra=connection.extra_dejson,
             env=os.environ,
+            password=connection.password,
         )
 
     @cached_property
     def tokens(self) -> TokenSource:
         """The source of access tokens, on the cache in the Airflow Variable."""
-        return TokenSource(self.settings, StoredTokenCache(VariableStore()))
+        return TokenSource(self.settings, StoredTokenCache(VariableStore()), self._handed_in)
 
     @cached_property
     def client(self) -> ReferralClient:
@@ -87,6 +89,7 @@ class PartnerCenterHook(HttpHook):
     def test_connection(self) -> tuple[bool, str]:
         """Sign in silently and read one referral; never raises."""
         try:
+            self.tokens.reach_login()
             account = self.tokens.current().account
             count = self.client.probe()
         except PartnerCenterError as err:
@@ -95,12 +98,19 @@ class PartnerCenterHook(HttpHook):
             return False, f"Unexpected {type(err).__name__}. Look into the API server's log."
         return True, f"Signed in as {account}; the API answered with {count} referral(s)."
 
+    def _handed_in(self) -> str | None:
+        """Return the refresh token that somebody put into a connection of its own, or None."""
+        try:
+            return self.get_connection(f"{self.partner_center_conn_id}{HANDED_IN_SUFFIX}").password or None
+        except AirflowNotFoundException:
+            return None
+
     @cached_property
     def _connection(self) -> Any:
         try:
             return self.get_connection(self.partner_center_conn_id)
         except AirflowNotFoundException:
-            return SimpleNamespace(host=None, port=None, schema=None, login=None, extra_dejson={})
+            return SimpleNamespace(host=None, port=None, schema=None, password=None, extra_dejson={})
 
     def _set_base_url(self, connection: Any) -> None:  # noqa: ARG002 - HttpHook's signature
         self.base_url = self.settings.api_url

@@ -47,6 +47,11 @@ def everything(direction: str) -> Listing:
     return Listing(_of_direction(direction), "createdDateTime asc", LARGEST_PAGE)
 
 
+def one() -> Listing:
+    """List one referral, as every first page is asked for: the question whether this account may read any."""
+    return Listing(("direction eq 'Incoming'",), "createdDateTime desc", 1)
+
+
 def changes_by_filter(since: datetime) -> Listing:
     """List what was updated at or after `since`, of every direction."""
     return Listing((f"updatedDateTime ge {_literal(since)}",), "createdDateTime asc", LARGEST_PAGE)

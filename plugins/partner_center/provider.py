@@ -22,13 +22,15 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "partner_center.hook.PartnerCenterHook",
                 "hook-name": "Microsoft Partner Center",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "login", "password", "port"],
-                    "relabeling": {"host": "API address"},
+                    "hidden-fields": ["schema", "login", "port"],
+                    "relabeling": {"host": "API address", "password": "Client secret"},
                     "placeholders": {"host": "https://api.partner.microsoft.com"},
                 },
                 "conn-fields": {
                     "tenant_id": _field("Tenant id", "Entra tenant of the partner."),
-                    "client_id": _field("Client id", "App registration that allows public client flows."),
+                    "client_id": _field(
+                        "Client id", "App registration; without a client secret, it allows public client flows."
+                    ),
                     "scope": _field("Scope", "Default: https://api.partner.microsoft.com/.default"),
                     "authority": _field("Authority", "Default: https://login.microsoftonline.com/<tenant id>"),
                     "instance_discovery": _field("Instance discovery", "Off for a login host of your own.", "boolean"),

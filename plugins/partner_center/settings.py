@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from partner_center.errors import ConfigurationError
 
 CONNECTION_ID = "partner_center_default"
+HANDED_IN_SUFFIX = "_refresh_token"
+"""Of the connection whose password is a refresh token that somebody got elsewhere."""
 WAREHOUSE_CONNECTION_ID = "partner_center_db"
 
 ENABLED_VARIABLE = "partner_center_enabled"
@@ -24,6 +26,7 @@ STAGING_DAYS_VARIABLE = "partner_center_staging_days"
 HISTORY_DAYS_VARIABLE = "partner_center_history_days"
 QUARANTINE_DAYS_VARIABLE = "partner_center_quarantine_days"
 TOKEN_CACHE_VARIABLE = "partner_center_token_cache"  # noqa: S105 - a name, not a secret
+SIGN_IN_STATE_VARIABLE = "partner_center_sign_in_state"
 
 ENVIRONMENT_PREFIX = "HUNTER_PARTNER_CENTER_"
 DEFAULT_API_URL = "https://api.partner.microsoft.com"
@@ -52,6 +55,13 @@ class Settings:
     authority: str
     instance_discovery: bool
     verify: bool | str
+    client_secret: str | None = field(default=None, repr=False)
+    """The connection's password: of a confidential app registration, which signs in by browser only."""
+
+    @property
+    def resource(self) -> str:
+        """The audience that a token of this scope has."""
+        return self.scope.removesuffix("/.default")
 
     @property
     def collection_url(self) -> str:
@@ -95,6 +105,7 @@ def resolve(
     schema: str | None,
     extra: Mapping[str, Any],
     env: Mapping[str, str],
+    password: str | None = None,
 ) -> Settings:
     """Resolve the fields of a ``partner_center`` connection into settings.
 
@@ -118,6 +129,7 @@ def resolve(
         authority=authority,
         instance_discovery=parse_flag(_given(extra, "instance_discovery"), "instance_discovery"),
         verify=_verify(_given(extra, "verify")),
+        client_secret=password or None,
     )
     _check(settings)
     return settings

@@ -1,7 +1,8 @@
 """MSAL's token cache in an encrypted Airflow Variable.
 
 The Variable holds refresh tokens: losing it means that a person has to sign in again. So it is written
-only when MSAL changed it, and never replaced by a cache that has fewer refresh tokens.
+only when MSAL changed it, and never replaced by a cache that has fewer refresh tokens; and who renews a token does
+that alone, from loading to saving.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from msal import SerializableTokenCache
 
 from partner_center.errors import ConfigurationError, SignInRequired
-from partner_center.settings import ENVIRONMENT_PREFIX, TOKEN_CACHE_VARIABLE
+from partner_center.reasons import REASONS
+from partner_center.settings import ENVIRONMENT_PREFIX, SIGN_IN_STATE_VARIABLE, TOKEN_CACHE_VARIABLE
 
 log = logging.getLogger(__name__)
 
 DESCRIPTION = "MSAL token cache of the Partner Center sync. Written by sign-in and sync; never edit it by hand."
+STATE_DESCRIPTION = "What the next sign-in to Partner Center has to bring. Written by sign-in and sync."
 CACHE_PATH_ENVIRONMENT = f"{ENVIRONMENT_PREFIX}TOKEN_CACHE_PATH"
 
 
@@ -35,12 +40,26 @@ class Store(Protocol):
     def mask(self, secret: str) -> None:
         """Make sure that the secret never shows in a log."""
 
+    def read_state(self) -> str | None:
+        """Return the text of the sign-in's state, as `read`."""
+
+    def write_state(self, text: str) -> None:
+        """Keep the text of the sign-in's state."""
+
+    def alone(self, *, or_without: bool) -> AbstractContextManager[None]:
+        """Return a context in which no other process loads and saves; see `cache_lock.held`."""
+
 
 class VariableStore:
-    """The Variable ``partner_center_token_cache``."""
+    """The Variable ``partner_center_token_cache``, with ``partner_center_sign_in_state`` beside it.
+
+    Args:
+        key: the Variable's name, another one for each account.
+    """
 
     def __init__(self, key: str = TOKEN_CACHE_VARIABLE) -> None:
         self._key = key
+        self._state_key = key.replace(TOKEN_CACHE_VARIABLE, SIGN_IN_STATE_VARIABLE)
 
     def read(self) -> str | None:
         """Return the Variable's value, or None; raises `VariableUnreadable`."""
@@ -60,6 +79,24 @@ class VariableStore:
 
         mask_secret(secret)
 
+    def read_state(self) -> str | None:
+        """Return the state's Variable, or None; raises `VariableUnreadable`."""
+        from partner_center import airflow_store
+
+        return airflow_store.get(self._state_key)
+
+    def write_state(self, text: str) -> None:
+        """Set the state's Variable."""
+        from partner_center import airflow_store
+
+        airflow_store.put(self._state_key, text, STATE_DESCRIPTION)
+
+    def alone(self, *, or_without: bool) -> AbstractContextManager[None]:
+        """Hold the advisory lock of this Variable in the warehouse."""
+        from partner_center import cache_lock
+
+        return cache_lock.held(self._key, or_without=or_without)
+
 
 class StoredTokenCache:
     """Loads and saves MSAL's cache with the rules of this module."""
@@ -67,15 +104,24 @@ class StoredTokenCache:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def load(self) -> SerializableTokenCache:
+    @contextmanager
+    def alone(self, *, or_without: bool = False) -> Iterator[None]:
+        """Be the only process that loads and saves; raises as `cache_lock.held`."""
+        with self._store.alone(or_without=or_without):
+            yield
+
+    def load(self, *, import_file: bool = True) -> SerializableTokenCache:
         """Return the kept cache; an empty one where nobody has signed in yet.
+
+        Args:
+            import_file: take over the obsolete cache file where nothing is kept; to be done alone.
 
         Raises:
             VariableUnreadable: the look-up failed, which must not look like nobody being signed in.
             ConfigurationError: the Variable holds something that is no MSAL cache.
         """
         cache = SerializableTokenCache()
-        text = self._store.read() or self._imported_once()
+        text = self._store.read() or (self._imported_once() if import_file else None)
         if text:
             try:
                 cache.deserialize(text)
@@ -100,6 +146,24 @@ class StoredTokenCache:
         self._store.write(text)
         return True
 
+    def claims(self) -> str | None:
+        """Return what a claims challenge asks of the next sign-in, as JSON, or None."""
+        try:
+            state = json.loads(self._store.read_state() or "{}")
+        except ValueError:
+            return None
+        claims = state.get("claims") if isinstance(state, dict) else None
+        return claims if isinstance(claims, str) else None
+
+    def keep_claims(self, claims: str | None) -> None:
+        """Keep what a claims challenge asks, or forget it once somebody has signed in with it."""
+        if claims != self.claims():
+            self._store.write_state(json.dumps({"claims": claims} if claims else {}))
+
+    def mask(self, secret: str) -> None:
+        """Give one secret that is in no cache yet to the masker."""
+        self._store.mask(secret)
+
     def mask_all(self, cache: SerializableTokenCache) -> None:
         """Give every token and secret of the cache to the masker."""
         for section in ("AccessToken", "RefreshToken", "IdToken"):
@@ -109,14 +173,15 @@ class StoredTokenCache:
     def _refuse_a_poorer_one(self, text: str) -> None:
         kept = self._store.read()
         if kept is not None and _refresh_tokens(text) == 0 and _refresh_tokens(kept) > 0:
-            raise SignInRequired("no_refresh_token", _POORER)
+            raise SignInRequired("no_refresh_token", REASONS["no_refresh_token"].tell())
+
+    def can_import(self) -> bool:
+        """Say whether there is an obsolete cache file with a refresh token that was not taken over yet."""
+        return self._file_text() is not None and self._store.read() is None
 
     def _imported_once(self) -> str | None:
-        path = os.environ.get(CACHE_PATH_ENVIRONMENT)
-        if not path or not Path(path).is_file():
-            return None
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-        if _refresh_tokens(text) == 0:
+        text = self._file_text()
+        if text is None:
             return None
         log.warning(
             "%s is obsolete: its file was imported into the Variable %s and is not read again. Remove the setting "
@@ -126,6 +191,13 @@ class StoredTokenCache:
         )
         self._store.write(text)
         return text
+
+    def _file_text(self) -> str | None:
+        path = os.environ.get(CACHE_PATH_ENVIRONMENT)
+        if not path or not Path(path).is_file():
+            return None
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        return text if _refresh_tokens(text) else None
 
 
 def _refresh_tokens(text: str) -> int:
@@ -139,8 +211,4 @@ def _refresh_tokens(text: str) -> int:
 _BROKEN = (
     f"The Variable {TOKEN_CACHE_VARIABLE} is not a token cache, so nobody counts as signed in. Delete the Variable "
     "and sign in again: python scripts/partner_center_device_code_flow.py"
-)
-_POORER = (
-    "The sign-in gave no refresh token, so the kept one was not replaced: it would have lasted for an hour only. "
-    "Allow offline_access for the app registration and sign in again."
 )

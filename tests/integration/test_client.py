@@ -34,23 +34,10 @@ from partner_center.settings import resolve
 from partner_center.token_cache import StoredTokenCache
 from partner_center.transport import VerbatimAdapter
 from tests.conftest import connection_to
+from tests.support.memory_store import MemoryStore
 
 COLLECTION = "/v1.0/engagements/referrals"
-
-
-class MemoryStore:
-    """A store of the token cache in memory."""
-
-    text = None
-
-    def read(self):
-        return self.text
-
-    def write(self, text):
-        self.text = text
-
-    def mask(self, secret):
-        assert secret
+ONE = "$filter=direction%20eq%20%27Incoming%27&$orderby=createdDateTime%20desc&$top=1"
 
 
 @pytest.fixture
@@ -253,7 +240,7 @@ def test_our_marker_of_the_target_does_not_travel(make_client, simulator, tmp_pa
         make_client(server.url, verify=bundle_of(tmp_path, server.ca, simulator.ca)).probe()
     (request,) = server.seen
     assert "x-verbatim-target" not in {name.lower() for name in request["headers"]}
-    assert request["target"] == f"{COLLECTION}?$top=1"
+    assert request["target"] == f"{COLLECTION}?{ONE}"
     assert request["headers"]["Host"] == server.url.removeprefix("https://")
 
 
@@ -393,8 +380,7 @@ def test_the_probe_asks_for_one_row(simulator, client):
     assert client.probe() == 1
     simulator.control.seed("empty")
     assert client.probe() == 0
-    assert {call["query"] for call in calls(simulator)} == {"$top=1"}
-    simulator.control.clear_violations()  # a probe neither filters nor orders
+    assert {call["query"] for call in calls(simulator)} == {ONE}
 
 
 # A skiptoken that expired
@@ -536,11 +522,21 @@ def test_a_401_that_asks_for_mfa_fails_at_once(simulator, client, variant):
     assert (len(calls(simulator)), len(refreshes(simulator))) == (1, 0)
 
 
-@pytest.mark.parametrize("kind", ["403-role", "403-claims"])
-def test_a_403_fails_at_once_and_names_the_roles(simulator, client, kind, short_waits):
-    simulator.control.faults([{"kind": kind}])
-    with pytest.raises(AccessDenied, match="Referrals Admin or Referrals User"):
+def test_a_403_fails_at_once_and_names_the_roles(simulator, client, short_waits):
+    simulator.control.faults([{"kind": "403-role"}])
+    with pytest.raises(AccessDenied, match="Referrals Admin or Referrals User") as caught:
         list(client.pages(everything("Incoming")))
+    assert caught.value.reason == "role_missing"
+    assert (len(calls(simulator)), short_waits) == (1, [])
+
+
+def test_a_claims_challenge_fails_at_once_and_is_kept_for_the_next_sign_in(simulator, client, store, short_waits):
+    simulator.control.faults([{"kind": "403-claims"}])
+    with pytest.raises(AccessDenied, match="stronger sign-in") as caught:
+        list(client.pages(everything("Incoming")))
+    assert caught.value.reason == "claims_challenge"
+    claims = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
+    assert json.loads(store.state) == {"claims": claims}
     assert (len(calls(simulator)), short_waits) == (1, [])
 
 

@@ -188,7 +188,10 @@ def test_what_arrives_at_the_host_is_what_a_listing_needs_and_no_more(
         serving.join(10)
     (head,) = heads
     first, *lines = head.strip().splitlines()
-    assert first == "GET /v1.0/engagements/referrals?$top=1 HTTP/1.1"
+    assert first == (
+        "GET /v1.0/engagements/referrals?$filter=direction%20eq%20%27Incoming%27&$orderby=createdDateTime%20desc"
+        "&$top=1 HTTP/1.1"
+    )
     names = sorted(line.partition(":")[0].lower() for line in lines)
     assert names == [
         "accept",

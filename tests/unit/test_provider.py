@@ -39,7 +39,10 @@ def test_the_form_has_every_field_of_the_contract():
 
 
 def test_every_field_of_the_form_is_a_setting():
-    assert set(CONNECTION["conn-fields"]) == {field.name for field in dataclasses.fields(Settings)} - {"api_url"}
+    assert set(CONNECTION["conn-fields"]) == {field.name for field in dataclasses.fields(Settings)} - {
+        "api_url",
+        "client_secret",
+    }
 
 
 @pytest.mark.parametrize("name", CONNECTION["conn-fields"])
@@ -50,10 +53,12 @@ def test_every_field_may_stay_empty_and_is_explained(name):
     assert field["description"].endswith((".", ".default", "v1.0", "<tenant id>"))
 
 
-def test_a_connection_has_no_secret_to_type_in():
-    hidden = CONNECTION["ui-field-behaviour"]["hidden-fields"]
-    assert {"login", "password"} <= set(hidden)
-    assert "host" not in hidden
+def test_the_one_secret_of_a_connection_is_its_password():
+    behaviour = CONNECTION["ui-field-behaviour"]
+    assert "login" in behaviour["hidden-fields"]
+    assert not {"host", "password"} & set(behaviour["hidden-fields"])
+    assert behaviour["relabeling"]["password"] == "Client secret"
+    assert not any("secret" in name for name in CONNECTION["conn-fields"])
 
 
 def test_the_hook_class_is_named_once():

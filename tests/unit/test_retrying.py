@@ -156,7 +156,7 @@ def test_a_long_wish_is_left_to_airflow_at_once(pauses, asked):
     "error",
     [
         SignInRequired("not_signed_in", "x"),
-        AccessDenied("x"),
+        AccessDenied("role_missing", "x"),
         RequestRefused(400, "x"),
         ConfigurationError("x"),
         UnsafeNextLink("x"),

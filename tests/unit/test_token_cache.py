@@ -7,28 +7,7 @@ from msal import SerializableTokenCache
 
 from partner_center.errors import ConfigurationError, SignInRequired, VariableUnreadable
 from partner_center.token_cache import CACHE_PATH_ENVIRONMENT, StoredTokenCache
-
-
-class MemoryStore:
-    """A store in memory, whose look-ups can fail."""
-
-    def __init__(self, text=None):
-        self.text = text
-        self.failing = False
-        self.writes = []
-        self.masked = set()
-
-    def read(self):
-        if self.failing:
-            raise VariableUnreadable("away")
-        return self.text
-
-    def write(self, text):
-        self.writes.append(text)
-        self.text = text
-
-    def mask(self, secret):
-        self.masked.add(secret)
+from tests.support.memory_store import MemoryStore
 
 
 def filled(cache, number=1, *, refresh=True):
