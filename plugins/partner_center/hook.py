@@ -89,8 +89,9 @@ class PartnerCenterHook(HttpHook):
     def test_connection(self) -> tuple[bool, str]:
         """Sign in silently and read one referral; never raises."""
         try:
-            self.tokens.reach_login()
             account = self.tokens.current().account
+            # A good token is used without the login, whose settings are in question here, too.
+            self.tokens.reach_login()
             count = self.client.probe()
         except PartnerCenterError as err:
             return False, str(err)
