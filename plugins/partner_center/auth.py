@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -220,9 +221,13 @@ class TokenSource:
         def start() -> dict[str, Any]:
             session = LoginSession(self._settings.verify)
             app = call(session, lambda: self._app(session, TokenCache()))
-            flow: dict[str, Any] = app.initiate_auth_code_flow(
-                [self._scope], redirect_uri=redirect_uri, response_mode=response_mode, claims_challenge=claims
-            )
+            with warnings.catch_warnings():
+                # MSAL recommends form_post. But a browser sends no cookie of SameSite=Lax with the form of another
+                # site, and Airflow would not know who comes back.
+                warnings.filterwarnings("ignore", "response_mode='form_post'", UserWarning)
+                flow: dict[str, Any] = app.initiate_auth_code_flow(
+                    [self._scope], redirect_uri=redirect_uri, response_mode=response_mode, claims_challenge=claims
+                )
             for secret in ("code_verifier", "nonce"):
                 self._cache.mask(flow[secret])
             return flow
@@ -244,7 +249,8 @@ class TokenSource:
             raise refusal("answer_mismatch", {})
         if "code" not in answer and "error" not in answer:
             raise refusal("answer_mismatch", {})
-        self._cache.mask(answer.get("code", ""))
+        if code := answer.get("code"):
+            self._cache.mask(code)
         session, cache = LoginSession(self._settings.verify), SerializableTokenCache()
         app = call(session, lambda: self._app(session, cache))
 

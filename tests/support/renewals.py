@@ -22,7 +22,7 @@ def main(processes: int, times: int) -> int:
         child = os.fork()
         if child == 0:
             tokens = [PartnerCenterHook().tokens.current().secret for _ in range(times)]
-            print(len(tokens), len(set(tokens)), flush=True)
+            print(len(tokens), len(set(tokens)), flush=True)  # noqa: T201 - what the test reads
             os._exit(0)
         children.append(child)
     return sum(os.waitpid(child, 0)[1] != 0 for child in children)
