@@ -282,9 +282,14 @@ class TokenSource:
             raise refusal(reason_of(result), result)
         if "refresh_token" not in result:
             raise refusal("no_refresh_token", {})
-        with self._cache.alone(or_without=True):
-            self._cache.save(cache)
-            self._cache.keep_claims(None)
+
+        def keep() -> None:
+            with self._cache.alone(or_without=True):
+                self._cache.save(cache)
+                self._cache.keep_claims(None)
+
+        # By itself: to ask the login once more would find the code used.
+        self._retried(keep)
         self._token = self._as_token(result, self._account(cache))
         return self._token
 

@@ -141,9 +141,14 @@ class StoredTokenCache:
         if not cache.has_state_changed:
             return False
         text = cache.serialize()
-        self.mask_all(cache)
-        self._refuse_a_poorer_one(text)
-        self._store.write(text)
+        try:
+            self.mask_all(cache)
+            self._refuse_a_poorer_one(text)
+            self._store.write(text)
+        except BaseException:
+            # MSAL took serialize() for the saving: another try must not find that there is nothing to save.
+            cache.has_state_changed = True
+            raise
         return True
 
     def claims(self) -> str | None:
