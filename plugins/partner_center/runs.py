@@ -12,7 +12,8 @@ from typing import Any
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from partner_center import read_plan, warehouse
+from partner_center import accounts, read_plan, warehouse
+from partner_center.accounts import Account
 from partner_center.errors import PartnerCenterError
 from partner_center.read_plan import Past, ReadPlan
 from partner_center.redaction import redact
@@ -171,6 +172,7 @@ class RunRequest:
     Attributes:
         mode: ``incremental`` or ``full``, as asked; `plan_read` says what is really done.
         rules: versions of mapping and filter; rows of other rules are read anew.
+        account: whose referrals it reads, and whose tables it writes.
     """
 
     run_id: str
@@ -180,9 +182,10 @@ class RunRequest:
     max_pages: int | None
     dry_run: bool
     rules: str = RULES
+    account: Account = accounts.DEFAULT
 
     @classmethod
-    def from_params(cls, run_id: str, params: Mapping[str, Any]) -> RunRequest:
+    def from_params(cls, run_id: str, params: Mapping[str, Any], account: Account = accounts.DEFAULT) -> RunRequest:
         """Take over the validated params of a DAG run."""
         return cls(
             run_id=run_id,
@@ -191,6 +194,7 @@ class RunRequest:
             statuses=tuple(params["statuses"]),
             max_pages=params["max_pages"],
             dry_run=params["dry_run"],
+            account=account,
         )
 
     def scope(self, api: str, account_id: str, more_rules: str) -> dict[str, Any]:

@@ -99,10 +99,16 @@ class VariableStore:
 
 
 class StoredTokenCache:
-    """Loads and saves MSAL's cache with the rules of this module."""
+    """Loads and saves MSAL's cache with the rules of this module.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: where it is kept.
+        takes_file: whether the obsolete cache file, where there is one, is this account's.
+    """
+
+    def __init__(self, store: Store, *, takes_file: bool = True) -> None:
         self._store = store
+        self._takes_file = takes_file
 
     @contextmanager
     def alone(self, *, or_without: bool = False) -> Iterator[None]:
@@ -198,7 +204,7 @@ class StoredTokenCache:
         return text
 
     def _file_text(self) -> str | None:
-        path = os.environ.get(CACHE_PATH_ENVIRONMENT)
+        path = os.environ.get(CACHE_PATH_ENVIRONMENT) if self._takes_file else None
         if not path or not Path(path).is_file():
             return None
         text = Path(path).read_text(encoding="utf-8", errors="replace")
