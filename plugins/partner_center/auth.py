@@ -39,6 +39,9 @@ _MARGIN = 300
 SIGN_IN_LASTS = timedelta(days=90)
 """Of a refresh token since its last use: https://learn.microsoft.com/entra/identity-platform/refresh-tokens"""
 
+WARNED_AHEAD = timedelta(days=14)
+"""So long before the end of a sign-in is it told."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
@@ -66,6 +69,11 @@ class SignIn:
     account: str
     tenant_id: str
     ends_at: datetime | None
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether it ends within 14 days: no run has used it for weeks."""
+        return self.ends_at is not None and self.ends_at - datetime.now(UTC) < WARNED_AHEAD
 
 
 class TokenSource:

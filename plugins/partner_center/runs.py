@@ -27,6 +27,16 @@ values (%(run_id)s, %(mode)s, %(direction)s, %(statuses)s, %(dry_run)s, 'running
 on conflict (run_id) do update set state = 'running', finished_at = null, reason = null
 where partner_center_sync_runs.state = 'skipped'
 """
+_USUAL = """
+select coalesce(max(extract(epoch from latest.finished_at - latest.started_at)), 0)
+from (
+    select started_at, finished_at
+    from partner_center_sync_runs
+    where state = 'success'
+    order by started_at desc
+    limit 5
+) as latest
+"""
 _ACCOUNT = "update partner_center_sync_runs set account = %s where run_id = %s"
 _END_EARLY = """
 insert into partner_center_sync_runs (run_id, mode, direction, statuses, dry_run, state, reason, finished_at)
@@ -218,16 +228,19 @@ class RunRequest:
         }
 
 
-def open_run(request: RunRequest) -> None:
-    """Write the run's row; one that succeeded or failed stays so until verify_counts says otherwise.
+def open_run(request: RunRequest) -> float:
+    """Write the run's row, and return how long a run may take: the longest of the last five, in seconds.
 
-    A task that was cleared alone is followed by none that could end the run again: it must not say `running`.
+    A row that succeeded or failed stays so until verify_counts says otherwise: a task that was cleared alone is
+    followed by none that could end the run again, and must not say `running`.
 
     Runs that are `running` for longer than a run may take have lost their worker: they are closed as failed.
     """
     with warehouse.connect() as connection:
         connection.execute(_CLOSE_LOST, (request.run_id, LONGEST_RUN))
         connection.execute(_OPEN, request.columns())
+        usual = connection.execute(_USUAL).fetchone()
+    return float(usual[0]) if usual else 0.0
 
 
 def note_account(run_id: str, account: str) -> None:

@@ -76,17 +76,18 @@ def acquire_token(request: RunRequest, migrations: Path) -> Counts:
     """
     try:
         if not airflow_store.sync_enabled(request.account):
-            _skip(request, _switched_off(request.account))
+            _skip(request, f"{_switched_off(request.account)}{_ending_sign_in(request.account)}")
         from partner_center.hook import PartnerCenterHook
 
-        is_noted = _noted(request, migrations)
-        token = PartnerCenterHook(request.account.connection_id).tokens.current()
+        usual_seconds = _noted(request, migrations)
+        # What would end within the run is renewed now.
+        token = PartnerCenterHook(request.account.connection_id).tokens.current(lasting=usual_seconds or 0)
     except SignInRequired as err:
         _skip(request, f"sign_in_required: {err}{_whose_sign_in(request.account)}")
     except PartnerCenterError as err:
         runs.end_early(request, "failed", str(err))
         raise
-    if is_noted:
+    if usual_seconds is not None:
         runs.note_account(request.run_id, token.account)
     log.info("Signed in as %s; the access token lasts for %d s.", token.account, token.expires_in)
     return {"account": token.account, "expires_in": token.expires_in}
@@ -97,6 +98,23 @@ def _switched_off(account: Account) -> str:
     return (
         "The sync is switched off: no call was made. To switch it on, set the Variable "
         f"{ENABLED_VARIABLE} to true{own} (Admin > Variables)."
+    )
+
+
+def _ending_sign_in(account: Account) -> str:
+    """Warn 14 days ahead: with the sync switched off, nothing keeps the sign-in alive. No call is made for that."""
+    from partner_center.hook import PartnerCenterHook
+
+    try:
+        kept = PartnerCenterHook(account.connection_id).tokens.signed_in()
+    except PartnerCenterError:
+        # It is what a sync would need: whoever switches it on is told by that.
+        return ""
+    if kept is None or kept.ends_at is None or not kept.ends_soon:
+        return ""
+    return (
+        f" The sign-in of {kept.account} ends on {kept.ends_at:%Y-%m-%d}, unless a run uses it before: switch the sync "
+        "on for one run until then, or a person has to sign in again."
     )
 
 
@@ -115,15 +133,17 @@ def _skip(request: RunRequest, reason: str) -> NoReturn:
     raise AirflowSkipException(reason)
 
 
-def _noted(request: RunRequest, migrations: Path) -> bool:
-    """Give the run its row from the start; where that does not work, fetch_pages says so loudly."""
+def _noted(request: RunRequest, migrations: Path) -> float | None:
+    """Give the run its row from the start, and return how long it may take, in seconds.
+
+    None where that does not work: fetch_pages then says so loudly.
+    """
     try:
         ensure_schema(migrations)
-        runs.open_run(request)
+        return runs.open_run(request)
     except PartnerCenterError as err:
         log.warning("The run cannot be noted in partner_center_sync_runs yet: %s", err)
-        return False
-    return True
+        return None
 
 
 def ensure_schema(migrations: Path) -> None:
