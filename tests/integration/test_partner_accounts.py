@@ -205,7 +205,8 @@ def test_accounts_do_not_wait_for_each_other(emea: AccountSync, default: Account
             holder.execute(lock)
         emea(named(1, "two", minute=1))
         emea.warehouse.rows(f"select * from {EMEA}.partner_center_restore(%s)", (emea.loaded_at("run-2"),))
-        AccountSync(emea.warehouse, "apac").migrate()
+        # And an id may be a word of SQL.
+        AccountSync(emea.warehouse, "order").migrate()
     assert emea.warehouse.value(f"select count(*) from {EMEA}.partner_center_staged where run_id = 'run-1'") == 0
 
 
@@ -286,6 +287,26 @@ def test_a_part_of_the_way_is_for_the_default_account(
     assert f"alembic -x account={EMEA} upgrade head" in refused
     assert schemas(warehouse) == {"public"}
     assert "cannot be the connection of a partner account" in alembic("-x", "account=pg_x", "upgrade", "head")
+
+
+def test_what_is_stored_gets_its_account_without_being_written_again(warehouse: Warehouse, alembic: Any) -> None:
+    alembic("upgrade", "0004_accounts_and_links")
+    warehouse.execute(
+        """
+        insert into partner_center_referrals (
+            referral_id, referral_type, link_status, raw_data, content_hash, mapping_version, first_synced_at,
+            first_run_id, synced_at, last_run_id
+        )
+        values ('id-1', 'co-sell', 'linked', '{}', '', 1, now(), 'run', now(), 'run')
+        """
+    )
+    files = "select pg_relation_filenode('partner_center_referrals'), xmin::text from partner_center_referrals"
+    before = warehouse.rows(files)
+    alembic("upgrade", "head")
+    assert warehouse.rows(files) == before
+    assert warehouse.rows("select source_conn_id from partner_center_all_referrals") == [
+        {"source_conn_id": "partner_center_default"}
+    ]
 
 
 def test_the_way_back_keeps_the_rows_and_the_way_forth_finds_them(
