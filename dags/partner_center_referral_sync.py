@@ -31,6 +31,9 @@ when an eligible referral is missing from the table.
 The counts of a run stand in its log (last line of `verify_counts`), in XCom, in `partner_center_sync_runs` (with the
 reason of what was read, skipped or failed), and in the event of the asset `partner_center_referrals`, which other DAGs
 can be scheduled on: it comes on verified data only.
+
+Each partner account that `HUNTER_PARTNER_CENTER_CONNECTIONS` lists has a DAG like this one, over a token cache, tables
+and an asset of its own.
 """
 
 from __future__ import annotations
@@ -41,15 +44,15 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
-from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk import DAG, Asset, Param, task
 
+from partner_center import accounts
+from partner_center.accounts import Account
 from partner_center.operators import LoadReferralsOperator, SqlCountsOperator
 from partner_center.retry_policy import RetryWhatMayPass
 from partner_center.rules import FILTER_VERSION, MAPPING_VERSION
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
-
-REFERRALS = Asset("partner_center_referrals")
 
 # Each status that Partner Center documents, in any case: a misspelled one would find nothing, in silence.
 STATUSES = ["New", "Active", "Closed", "None"]
@@ -63,84 +66,90 @@ def _interval() -> timedelta:
     return timedelta(seconds=int(text))
 
 
-def _request(context: dict[str, Any]) -> Any:
+def _request(context: dict[str, Any], account: Account) -> Any:
     from partner_center.runs import RunRequest
 
-    return RunRequest.from_params(context["run_id"], context["params"])
+    return RunRequest.from_params(context["run_id"], context["params"], account)
 
 
-@dag(
-    dag_id="partner_center_referral_sync",
-    dag_display_name="Partner Center referral sync",
-    description="Brings the referrals of Microsoft Partner Center into the warehouse, every row accounted for.",
-    doc_md=__doc__,
-    schedule=_interval(),
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=2),
-    template_searchpath=[str(INCLUDE / "sql" / "sync")],
-    tags=["partner-center", "sync"],
-    default_args={
-        "owner": "sales-operations",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
-        "retry_policy": RetryWhatMayPass(),
-        "execution_timeout": timedelta(minutes=30),
-    },
-    params={
-        "mode": Param(
-            "incremental",
-            type="string",
-            enum=["incremental", "full"],
-            description_md="incremental: what changed since the last verified run; by itself everything, once a day. "
-            "full: everything, and note what has vanished.",
-        ),
-        "direction": Param(
-            "Incoming",
-            type="string",
-            enum=["Incoming", "Outgoing", "any"],
-            description_md="Incoming: what Microsoft or a partner sent to you. Outgoing: what you sent.",
-        ),
-        "statuses": Param(
-            ["New", "Active"],
-            type="array",
-            items={"type": "string", "pattern": f"^(?:{STATUS_PATTERN})$"},
-            examples=STATUSES,
-            minItems=1,
-            uniqueItems=True,
-            description_md="A referral with another status is skipped, unless it is in the table already.",
-        ),
-        "max_pages": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            description_md="Empty: no limit. Where the API has more, the run fails: nothing is cut in silence.",
-        ),
-        "dry_run": Param(
-            False,
-            type="boolean",
-            description_md="Writes nothing to the referrals; the counts tell what would happen.",
-        ),
-    },
-)
-def partner_center_referral_sync() -> None:
-    """Wire the six tasks."""
+def sync_of(account: Account) -> DAG:
+    """Return an account's DAG, still without tasks."""
+    return DAG(
+        dag_id=f"partner_center_referral_sync{account.suffix}",
+        dag_display_name=f"Partner Center referral sync{account.title}",
+        description="Brings the referrals of Microsoft Partner Center into the warehouse, every row accounted for.",
+        doc_md=f"{__doc__}{account.about}",
+        schedule=_interval(),
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        max_active_runs=1,
+        dagrun_timeout=timedelta(hours=2),
+        template_searchpath=[str(INCLUDE / "sql" / "sync")],
+        tags=["partner-center", "sync", *account.tags],
+        default_args={
+            "owner": "sales-operations",
+            "retries": 2,
+            "retry_delay": timedelta(seconds=30),
+            "retry_policy": RetryWhatMayPass(),
+            "execution_timeout": timedelta(minutes=30),
+        },
+        params={
+            "mode": Param(
+                "incremental",
+                type="string",
+                enum=["incremental", "full"],
+                description_md="incremental: what changed since the last verified run; by itself everything, once a "
+                "day. full: everything, and note what has vanished.",
+            ),
+            "direction": Param(
+                "Incoming",
+                type="string",
+                enum=["Incoming", "Outgoing", "any"],
+                description_md="Incoming: what Microsoft or a partner sent to you. Outgoing: what you sent.",
+            ),
+            "statuses": Param(
+                ["New", "Active"],
+                type="array",
+                items={"type": "string", "pattern": f"^(?:{STATUS_PATTERN})$"},
+                examples=STATUSES,
+                minItems=1,
+                uniqueItems=True,
+                description_md="A referral with another status is skipped, unless it is in the table already.",
+            ),
+            "max_pages": Param(
+                None,
+                type=["null", "integer"],
+                minimum=1,
+                description_md="Empty: no limit. Where the API has more, the run fails: nothing is cut in silence.",
+            ),
+            "dry_run": Param(
+                False,
+                type="boolean",
+                description_md="Writes nothing to the referrals; the counts tell what would happen.",
+            ),
+        },
+    )
+
+
+def wire(account: Account) -> None:
+    """Wire the six tasks, for one account."""
+    referrals = Asset(f"partner_center_referrals{account.suffix}")
 
     @task(doc_md="Checks the flag and that somebody is signed in. Skipped: read the reason in the log.")
     def acquire_token(**context: Any) -> dict[str, Any]:
         from partner_center import steps
 
-        return steps.acquire_token(_request(context), INCLUDE / "migrations")
+        return steps.acquire_token(_request(context, account), INCLUDE / "migrations")
 
     @task(doc_md="Reads what changed since the watermark, once a day everything, into the run's staging tables.")
     def fetch_pages(**context: Any) -> dict[str, Any]:
         from partner_center import steps
 
-        return steps.fetch_pages(_request(context), INCLUDE / "migrations")
+        return steps.fetch_pages(_request(context, account), INCLUDE / "migrations")
 
     filter_referrals = SqlCountsOperator(
         task_id="filter_referrals",
+        account=account,
         doc_md="Decides each row's outcome: duplicate, eligible, closed or skipped. The SQL is in the rendered view.",
         sql="filter_referrals.sql",
         parameters={
@@ -154,10 +163,11 @@ def partner_center_referral_sync() -> None:
     def extract_domains(**context: Any) -> dict[str, Any]:
         from partner_center import steps
 
-        return steps.extract_domains(context["run_id"])
+        return steps.extract_domains(_request(context, account))
 
     load_referrals = LoadReferralsOperator(
         task_id="load_referrals",
+        account=account,
         doc_md="Writes what is new or changed, and its history, in one transaction. The SQL is in the rendered view.",
         parameters={
             "run_id": "{{ run_id }}",
@@ -169,13 +179,13 @@ def partner_center_referral_sync() -> None:
 
     @task(
         doc_md="Reads back what was stored and fails, naming the ids, when an eligible referral is missing.",
-        outlets=[REFERRALS],
+        outlets=[referrals],
     )
     def verify_counts(**context: Any) -> dict[str, Any]:
         from partner_center import steps
 
-        counts = steps.verify_counts(_request(context), context["ti"], INCLUDE / "sql" / "sync")
-        context["outlet_events"][REFERRALS].extra = {
+        counts = steps.verify_counts(_request(context, account), context["ti"], INCLUDE / "sql" / "sync")
+        context["outlet_events"][referrals].extra = {
             "run_id": context["run_id"],
             "dry_run": context["params"]["dry_run"],
             **counts,
@@ -186,7 +196,7 @@ def partner_center_referral_sync() -> None:
     def close_run(**context: Any) -> str:
         from partner_center import steps
 
-        return steps.close_run(context["run_id"], context["ti"])
+        return steps.close_run(_request(context, account), context["ti"])
 
     (
         acquire_token()
@@ -199,4 +209,6 @@ def partner_center_referral_sync() -> None:
     )
 
 
-partner_center_referral_sync()
+for each in accounts.listed(os.environ):
+    with sync_of(each):
+        wire(each)

@@ -4,7 +4,8 @@
 Signs a person in to Microsoft Partner Center by device code, once. Afterwards `partner_center_referral_sync` keeps the
 sign-in alive by itself.
 
-1. *Trigger* this DAG and open the log of the task `sign_in`: it shows an address and a code.
+1. *Trigger* this DAG, with the connection of one partner account where there are several, and open the log of the task
+   `sign_in`: it shows an address and a code.
 2. Open the address on any device, enter the code, and sign in with multi-factor authentication, as a user with the role
    Referrals Admin or Referrals User.
 3. The task ends by itself and says who is signed in. While it waits it occupies no worker.
@@ -15,11 +16,13 @@ something. From a shell the same is done by `python scripts/partner_center_devic
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import dag
+from airflow.sdk import Param, dag
 
+from partner_center import accounts
 from partner_center.retry_policy import RetryWhatMayPass
 from partner_center.sign_in_operator import SignInOperator
 
@@ -40,13 +43,21 @@ from partner_center.sign_in_operator import SignInOperator
         "retry_delay": timedelta(seconds=30),
         "retry_policy": RetryWhatMayPass(),
     },
+    params={
+        "connection": Param(
+            accounts.DEFAULT.connection_id,
+            type="string",
+            enum=accounts.connections(os.environ),
+            description_md="Which partner account: the connection's id.",
+        )
+    },
 )
 def partner_center_sign_in() -> None:
     """Wire the one task."""
     SignInOperator(
         task_id="sign_in",
         doc_md="Shows address and code in its log, then waits without a worker.",
-        partner_center_conn_id="partner_center_default",
+        partner_center_conn_id="{{ params.connection }}",
     )
 
 

@@ -90,13 +90,14 @@ class Routes:
     async def devicecode(self, request: Request) -> Response:
         """Open a device sign-in."""
         tenant, form = request.path_params["tenant"], await _form(request)
+        request.scope["simulator.exchange"].claims = form.get("claims")
         return await self._answer(request, "devicecode", lambda: self._login.start_device(tenant, form))
 
     async def token(self, request: Request) -> Response:
         """Serve the token endpoint."""
         tenant, form = request.path_params["tenant"], await _form(request)
         exchange = request.scope["simulator.exchange"]
-        exchange.grant = grant_name(form.get("grant_type", ""))
+        exchange.grant, exchange.claims = grant_name(form.get("grant_type", "")), form.get("claims")
         return await self._answer(request, "token", lambda: self._login.token(tenant, form, exchange))
 
     async def instances(self, request: Request) -> Response:
@@ -122,6 +123,7 @@ class Routes:
     async def authorize(self, request: Request) -> Response:
         """Serve the browser sign-in."""
         query = dict(request.query_params)
+        request.scope["simulator.exchange"].claims = query.get("claims")
         form = await _form(request) if request.method == "POST" else {}
         with self._state.lock:
             try:

@@ -55,6 +55,7 @@ class Exchange:
     status: int | None = None
     page: int | None = None
     grant: str | None = None
+    claims: str | None = None
     fault: str | None = None
 
 

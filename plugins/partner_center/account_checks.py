@@ -6,7 +6,7 @@ import os
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 
 from partner_center import airflow_setup, token_claims
+from partner_center.accounts import Account
 from partner_center.errors import AccessDenied
 from partner_center.findings import Finding, not_ok, of_reason, ok, skipped, warning
 from partner_center.settings import CONNECTION_ID, ENVIRONMENT_PREFIX, HANDED_IN_SUFFIX
@@ -23,9 +24,6 @@ from partner_center.token_cache import CACHE_PATH_ENVIRONMENT
 if TYPE_CHECKING:
     from partner_center.auth import AccessToken
     from partner_center.hook import PartnerCenterHook
-
-WARN_BEFORE = timedelta(days=14)
-"""So long before a sign-in ends, somebody should know."""
 
 _SECONDS = 10.0
 
@@ -48,6 +46,11 @@ class Patient:
     token: AccessToken | None = field(default=None, init=False)
     denied: AccessDenied | None = field(default=None, init=False)
 
+    @property
+    def account(self) -> Account:
+        """What belongs to the connection; raises `ConfigurationError` where its id cannot name an account."""
+        return Account(self.connection_id)
+
     @cached_property
     def hook(self) -> PartnerCenterHook:
         """The account's hook."""
@@ -58,10 +61,11 @@ class Patient:
 
 def look_at_connection(patient: Patient) -> Finding:
     """Is there a connection, or do the old names in the environment take its place?"""
+    account = patient.account
     if exists(patient, patient.connection_id):
         where = "the environment" if _in_environment(patient.connection_id) else "Airflow"
         return ok(f"{patient.connection_id}, from {where}.")
-    if os.environ.get(f"{ENVIRONMENT_PREFIX}CLIENT_ID"):
+    if os.environ.get(f"{ENVIRONMENT_PREFIX}CLIENT_ID") and account.is_default:
         return ok(f"There is no {patient.connection_id}; {ENVIRONMENT_PREFIX}… takes its place.")
     if airflow_setup.stores_connection(patient.connection_id):
         found = f"The connection {patient.connection_id} exists and cannot be read."
@@ -149,10 +153,9 @@ def look_at_token_cache(patient: Patient) -> Finding:
     who = f"{kept.account} is signed in, in the tenant {kept.tenant_id}"
     if kept.ends_at is None:
         return ok(f"{who}.")
-    left = kept.ends_at - datetime.now(UTC)
-    if left > WARN_BEFORE:
+    if not kept.ends_soon:
         return ok(f"{who}, until {kept.ends_at:%Y-%m-%d}, and 90 days from every later run.")
-    found = f"{who}, and it ends on {kept.ends_at:%Y-%m-%d}, in {max(left.days, 0)} days."
+    found = f"{who}, and it ends on {kept.ends_at:%Y-%m-%d}, in {max((kept.ends_at - datetime.now(UTC)).days, 0)} days."
     advice = "No run has renewed it for a long time: see whether the sync runs, or sign in again."
     return warning(found, advice)
 
@@ -162,7 +165,7 @@ def _nobody(patient: Patient) -> Finding:
     if exists(patient, handed_in):
         found = f"Nobody is signed in yet, and the connection {handed_in} holds a refresh token."
         return warning(found, "The next run redeems it, and then needs it no more.")
-    if os.environ.get(CACHE_PATH_ENVIRONMENT):
+    if os.environ.get(CACHE_PATH_ENVIRONMENT) and patient.account.is_default:
         found = f"Nobody is signed in yet, and {CACHE_PATH_ENVIRONMENT} names an old cache."
         return warning(found, "The next run imports it where it holds a refresh token.")
     return of_reason("not_signed_in")

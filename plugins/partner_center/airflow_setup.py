@@ -16,7 +16,7 @@ DAG_ID = "partner_center_referral_sync"
 
 @dataclass(frozen=True, slots=True)
 class StoredDag:
-    """The sync's DAG as the metadata database has it; `missing_pools` are pools that a task names and nobody made."""
+    """A DAG as the metadata database has it; `missing_pools` are pools that a task names and nobody made."""
 
     max_active_runs: int | None
     is_paused: bool
@@ -62,16 +62,16 @@ def caches_in_clear() -> list[str]:
         return sorted(session.scalars(kept))
 
 
-def stored_dag() -> StoredDag | None:
-    """Return the sync's DAG without parsing its file, or None where Airflow has not stored it."""
+def stored_dag(dag_id: str) -> StoredDag | None:
+    """Return a DAG without parsing its file, or None where Airflow has not stored it."""
     from airflow.models import DagModel, Pool
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     with create_session() as session:
-        model = session.get(DagModel, DAG_ID)
-        stored = SerializedDagModel.get(DAG_ID, session=session)
+        model = session.get(DagModel, dag_id)
+        stored = SerializedDagModel.get(dag_id, session=session)
         if model is None or stored is None or model.is_stale:
             return None
         made = set(session.scalars(select(Pool.pool)))

@@ -11,6 +11,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
+from partner_center.accounts import DEFAULT, Account
 from partner_center.errors import VariableUnreadable
 from partner_center.settings import ENABLED_VARIABLE, ENVIRONMENT_PREFIX, parse_flag, parse_number
 
@@ -100,13 +101,16 @@ def days(variable: str, default: float = 0) -> timedelta | None:
     return timedelta(days=number(variable, default)) or None
 
 
-def sync_enabled() -> bool:
-    """Whether the feature flag is on; off unless somebody turned it on.
+def sync_enabled(account: Account = DEFAULT) -> bool:
+    """Whether an account is synced: the feature flag is on (off by default), and its own is not off (on by default).
 
     Raises:
-        ConfigurationError: the flag's value is neither true nor false.
+        ConfigurationError: a flag's value is neither true nor false.
     """
-    return parse_flag(setting(ENABLED_VARIABLE, "false"), ENABLED_VARIABLE)
+    if not parse_flag(setting(ENABLED_VARIABLE, "false"), ENABLED_VARIABLE):
+        return False
+    own = account.enabled_variable
+    return account.is_default or parse_flag(setting(own, "true"), own)
 
 
 def _under_supervisor() -> bool:

@@ -64,7 +64,10 @@ def _forbidden(response: requests.Response, where: str) -> AccessDenied:
     asked = challenge is not None or bool({code.lower() for code in _codes(response)} & _CLAIMS_CODES)
     reason = "claims_challenge" if asked else "role_missing"
     claims = _decoded(challenge.group(1)) if challenge else None
-    return AccessDenied(reason, REASONS[reason].tell(f"It answered {where}."), claims)
+    answered = f"It answered {where}."
+    if asked:
+        answered += " Beside that, the account needs the role Referrals Admin or Referrals User."
+    return AccessDenied(reason, REASONS[reason].tell(answered), claims)
 
 
 def _decoded(claims: str) -> str | None:

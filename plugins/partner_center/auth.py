@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,9 @@ _MARGIN = 300
 SIGN_IN_LASTS = timedelta(days=90)
 """Of a refresh token since its last use: https://learn.microsoft.com/entra/identity-platform/refresh-tokens"""
 
+WARNED_AHEAD = timedelta(days=14)
+"""So long before the end of a sign-in is it told."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
@@ -65,6 +69,11 @@ class SignIn:
     account: str
     tenant_id: str
     ends_at: datetime | None
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether it ends within 14 days: no run has used it for weeks."""
+        return self.ends_at is not None and self.ends_at - datetime.now(UTC) < WARNED_AHEAD
 
 
 class TokenSource:
@@ -220,9 +229,13 @@ class TokenSource:
         def start() -> dict[str, Any]:
             session = LoginSession(self._settings.verify)
             app = call(session, lambda: self._app(session, TokenCache()))
-            flow: dict[str, Any] = app.initiate_auth_code_flow(
-                [self._scope], redirect_uri=redirect_uri, response_mode=response_mode, claims_challenge=claims
-            )
+            with warnings.catch_warnings():
+                # MSAL recommends form_post. But a browser sends no cookie of SameSite=Lax with the form of another
+                # site, and Airflow would not know who comes back.
+                warnings.filterwarnings("ignore", "response_mode='form_post'", UserWarning)
+                flow: dict[str, Any] = app.initiate_auth_code_flow(
+                    [self._scope], redirect_uri=redirect_uri, response_mode=response_mode, claims_challenge=claims
+                )
             for secret in ("code_verifier", "nonce"):
                 self._cache.mask(flow[secret])
             return flow
@@ -244,7 +257,8 @@ class TokenSource:
             raise refusal("answer_mismatch", {})
         if "code" not in answer and "error" not in answer:
             raise refusal("answer_mismatch", {})
-        self._cache.mask(answer.get("code", ""))
+        if code := answer.get("code"):
+            self._cache.mask(code)
         session, cache = LoginSession(self._settings.verify), SerializableTokenCache()
         app = call(session, lambda: self._app(session, cache))
 
@@ -276,9 +290,14 @@ class TokenSource:
             raise refusal(reason_of(result), result)
         if "refresh_token" not in result:
             raise refusal("no_refresh_token", {})
-        with self._cache.alone(or_without=True):
-            self._cache.save(cache)
-            self._cache.keep_claims(None)
+
+        def keep() -> None:
+            with self._cache.alone(or_without=True):
+                self._cache.save(cache)
+                self._cache.keep_claims(None)
+
+        # By itself: to ask the login once more would find the code used.
+        self._retried(keep)
         self._token = self._as_token(result, self._account(cache))
         return self._token
 

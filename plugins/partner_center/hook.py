@@ -12,6 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.providers.http.hooks.http import HttpHook
 from requests import Session
 
+from partner_center import accounts
+from partner_center.accounts import Account
 from partner_center.auth import BearerAuth, TokenSource
 from partner_center.client import ReferralClient
 from partner_center.errors import PartnerCenterError
@@ -29,7 +31,8 @@ class PartnerCenterHook(HttpHook):
     The connection (type ``partner_center``): host = API address; extra = tenant_id, client_id, scope, authority,
     instance_discovery, api_version, verify, and HttpHook's proxies, trust_env and cert. No extra is ever sent as a
     header; the password is the client secret of a confidential app registration, and goes to the login alone. Where
-    the connection does not exist, the ``HUNTER_PARTNER_CENTER_…`` environment is used.
+    the connection does not exist, the ``HUNTER_PARTNER_CENTER_…`` environment is used; its tenant is the default
+    account's alone. Each connection has a token cache of its own (accounts.py).
 
     Args:
         partner_center_conn_id: id of the connection.
@@ -45,6 +48,22 @@ class PartnerCenterHook(HttpHook):
         self.partner_center_conn_id = partner_center_conn_id
 
     @cached_property
+    def account(self) -> Account:
+        """The account that the connection is."""
+        if accounts.is_valid(self.partner_center_conn_id):
+            return Account(self.partner_center_conn_id)
+        # Airflow's Test button gives the connection a random id: the tenant tells whose tokens are meant.
+        for listed in accounts.listed(os.environ):
+            if PartnerCenterHook(listed.connection_id).tenant == self.tenant:
+                return listed
+        return accounts.DEFAULT
+
+    @property
+    def tenant(self) -> object:
+        """The tenant that the connection itself names."""
+        return self._connection.extra_dejson.get("tenant_id")
+
+    @cached_property
     def settings(self) -> Settings:
         """The account's settings.
 
@@ -53,18 +72,20 @@ class PartnerCenterHook(HttpHook):
         """
         connection = self._connection
         return resolve(
+            connection_id=self.account.connection_id,
             host=connection.host,
             port=connection.port,
             schema=connection.schema,
             extra=connection.extra_dejson,
-            env=os.environ,
+            env=self.account.environment(os.environ),
             password=connection.password,
         )
 
     @cached_property
     def tokens(self) -> TokenSource:
-        """The source of access tokens, on the cache in the Airflow Variable."""
-        return TokenSource(self.settings, StoredTokenCache(VariableStore()), self._handed_in)
+        """The source of access tokens, on the cache in the account's Airflow Variable."""
+        cache = StoredTokenCache(VariableStore(self.account.token_cache_variable), takes_file=self.account.is_default)
+        return TokenSource(self.settings, cache, self._handed_in)
 
     @cached_property
     def client(self) -> ReferralClient:
@@ -102,7 +123,7 @@ class PartnerCenterHook(HttpHook):
     def _handed_in(self) -> str | None:
         """Return the refresh token that somebody put into a connection of its own, or None."""
         try:
-            return self.get_connection(f"{self.partner_center_conn_id}{HANDED_IN_SUFFIX}").password or None
+            return self.get_connection(f"{self.account.connection_id}{HANDED_IN_SUFFIX}").password or None
         except AirflowNotFoundException:
             return None
 

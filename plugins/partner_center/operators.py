@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from partner_center.accounts import DEFAULT, Account
+
 
 class SqlCountsOperator(BaseOperator):
     """Run the statements of a SQL file in one transaction on ``partner_center_db``.
@@ -18,6 +20,7 @@ class SqlCountsOperator(BaseOperator):
     Args:
         sql: the file, found through the DAG's template_searchpath.
         parameters: bound to every statement.
+        account: in whose tables.
     """
 
     template_fields: Sequence[str] = ("sql", "parameters")
@@ -25,16 +28,23 @@ class SqlCountsOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
     ui_color = "#cdaaed"
 
-    def __init__(self, *, parameters: Mapping[str, Any], sql: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *, parameters: Mapping[str, Any], sql: str = "", account: Account = DEFAULT, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.sql = sql
         self.parameters = parameters
+        self.account = account
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run, log and return the counts."""
         from partner_center import runs, warehouse
 
-        with runs.failures_recorded(context["run_id"]), warehouse.connect() as connection:
+        with (
+            warehouse.tables_of(self.account),
+            runs.failures_recorded(context["run_id"]),
+            warehouse.connect() as connection,
+        ):
             counts = warehouse.run_sql(connection, self.statements(), self.parameters)
             # An error here takes back what the statements did.
             self.check(counts)
@@ -56,6 +66,7 @@ class LoadReferralsOperator(SqlCountsOperator):
 
     Args:
         parameters: bound to every statement.
+        account: in whose tables.
     """
 
     FILES: ClassVar[dict[str, str]] = {

@@ -12,7 +12,8 @@ from typing import Any
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from partner_center import read_plan, warehouse
+from partner_center import accounts, read_plan, warehouse
+from partner_center.accounts import Account
 from partner_center.errors import PartnerCenterError
 from partner_center.read_plan import Past, ReadPlan
 from partner_center.redaction import redact
@@ -25,6 +26,16 @@ insert into partner_center_sync_runs (run_id, mode, direction, statuses, dry_run
 values (%(run_id)s, %(mode)s, %(direction)s, %(statuses)s, %(dry_run)s, 'running')
 on conflict (run_id) do update set state = 'running', finished_at = null, reason = null
 where partner_center_sync_runs.state = 'skipped'
+"""
+_USUAL = """
+select coalesce(max(extract(epoch from latest.finished_at - latest.started_at)), 0)
+from (
+    select started_at, finished_at
+    from partner_center_sync_runs
+    where state = 'success'
+    order by started_at desc
+    limit 5
+) as latest
 """
 _ACCOUNT = "update partner_center_sync_runs set account = %s where run_id = %s"
 _END_EARLY = """
@@ -171,6 +182,7 @@ class RunRequest:
     Attributes:
         mode: ``incremental`` or ``full``, as asked; `plan_read` says what is really done.
         rules: versions of mapping and filter; rows of other rules are read anew.
+        account: whose referrals it reads, and whose tables it writes.
     """
 
     run_id: str
@@ -180,9 +192,10 @@ class RunRequest:
     max_pages: int | None
     dry_run: bool
     rules: str = RULES
+    account: Account = accounts.DEFAULT
 
     @classmethod
-    def from_params(cls, run_id: str, params: Mapping[str, Any]) -> RunRequest:
+    def from_params(cls, run_id: str, params: Mapping[str, Any], account: Account = accounts.DEFAULT) -> RunRequest:
         """Take over the validated params of a DAG run."""
         return cls(
             run_id=run_id,
@@ -191,6 +204,7 @@ class RunRequest:
             statuses=tuple(params["statuses"]),
             max_pages=params["max_pages"],
             dry_run=params["dry_run"],
+            account=account,
         )
 
     def scope(self, api: str, account_id: str, more_rules: str) -> dict[str, Any]:
@@ -214,16 +228,19 @@ class RunRequest:
         }
 
 
-def open_run(request: RunRequest) -> None:
-    """Write the run's row; one that succeeded or failed stays so until verify_counts says otherwise.
+def open_run(request: RunRequest) -> float:
+    """Write the run's row, and return how long a run may take: the longest of the last five, in seconds.
 
-    A task that was cleared alone is followed by none that could end the run again: it must not say `running`.
+    A row that succeeded or failed stays so until verify_counts says otherwise: a task that was cleared alone is
+    followed by none that could end the run again, and must not say `running`.
 
     Runs that are `running` for longer than a run may take have lost their worker: they are closed as failed.
     """
     with warehouse.connect() as connection:
         connection.execute(_CLOSE_LOST, (request.run_id, LONGEST_RUN))
         connection.execute(_OPEN, request.columns())
+        usual = connection.execute(_USUAL).fetchone()
+    return float(usual[0]) if usual else 0.0
 
 
 def note_account(run_id: str, account: str) -> None:

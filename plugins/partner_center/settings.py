@@ -100,6 +100,7 @@ def parse_number(text: str, name: str) -> float:
 
 def resolve(
     *,
+    connection_id: str = CONNECTION_ID,
     host: str | None,
     port: int | None,
     schema: str | None,
@@ -107,7 +108,7 @@ def resolve(
     env: Mapping[str, str],
     password: str | None = None,
 ) -> Settings:
-    """Resolve the fields of a ``partner_center`` connection into settings.
+    """Resolve the fields of a ``partner_center`` connection, and what of the environment counts for it.
 
     Raises:
         ConfigurationError: a value is missing or unsafe; the message names it and where to set it.
@@ -131,7 +132,7 @@ def resolve(
         verify=_verify(_given(extra, "verify")),
         client_secret=password or None,
     )
-    _check(settings)
+    _check(settings, connection_id)
     return settings
 
 
@@ -168,12 +169,14 @@ def _verify(value: object) -> bool | str:
     return text
 
 
-def _check(settings: Settings) -> None:
-    where = f"in the connection {CONNECTION_ID} or as {ENVIRONMENT_PREFIX}"
+def _check(settings: Settings, connection_id: str) -> None:
+    where = f"in the connection {connection_id} or as {ENVIRONMENT_PREFIX}"
     if not settings.client_id:
         raise ConfigurationError(f"No client_id is set. Set it {where}CLIENT_ID: the app registration's id.")
     if not settings.authority:
-        raise ConfigurationError(f"No tenant_id is set. Set it {where}TENANT_ID: your Entra tenant's id.")
+        # The environment's tenant is the default account's (accounts.py).
+        there = f"{where}TENANT_ID" if connection_id == CONNECTION_ID else f"in the connection {connection_id}"
+        raise ConfigurationError(f"No tenant_id is set. Set it {there}: your Entra tenant's id.")
     for name, url in (("API address", settings.api_url), ("authority", settings.authority)):
         if not _is_https(url):
             raise ConfigurationError(

@@ -32,7 +32,10 @@ def look_at_warehouse(patient: Patient) -> Finding:
 
 def look_at_schema(patient: Patient) -> Finding:
     """Is it the one of this code? It is not changed."""
-    current, newest = warehouse.revisions(patient.migrations)
+    account = patient.account
+    with warehouse.tables_of(account):
+        current, newest = warehouse.revisions(patient.migrations)
+    by_hand = "make migrate" if account.is_default else f"alembic -x account={account.connection_id} upgrade head"
     if current == newest:
         return ok(f"Current: {current}.")
     if current is not None and not (patient.migrations / "versions" / f"{current}.py").exists():
@@ -41,8 +44,8 @@ def look_at_schema(patient: Patient) -> Finding:
         return not_ok(found, advice)
     found = f"It is at {current or 'no revision yet'}, behind {newest}."
     if parse_flag(airflow_store.setting(AUTO_MIGRATE_VARIABLE, "true"), AUTO_MIGRATE_VARIABLE):
-        return warning(found, "The next run brings it up to date; or: make migrate.")
-    return not_ok(found, f"{AUTO_MIGRATE_VARIABLE} is false: run make migrate.")
+        return warning(found, f"The next run brings it up to date; or: {by_hand}")
+    return not_ok(found, f"{AUTO_MIGRATE_VARIABLE} is false: run {by_hand}")
 
 
 def look_at_fernet_key(_: Patient) -> Finding:
@@ -66,10 +69,10 @@ def look_at_jwt_secret(_: Patient) -> Finding:
     return not_ok(found, "Set one, the same for all components.")
 
 
-def look_at_dag(_: Patient) -> Finding:
+def look_at_dag(patient: Patient) -> Finding:
     """Has Airflow stored the DAG as it has to be?"""
-    dag = airflow_setup.stored_dag()
-    name = airflow_setup.DAG_ID
+    name = f"{airflow_setup.DAG_ID}{patient.account.suffix}"
+    dag = airflow_setup.stored_dag(name)
     if dag is None:
         advice = "Start it, with AIRFLOW__CORE__DAGS_FOLDER at the folder dags; then: airflow dags list."
         return warning(f"No DAG processor has stored {name} yet.", advice)
@@ -86,9 +89,12 @@ def look_at_dag(_: Patient) -> Finding:
     return ok(f"{name} is stored, unpaused, one run at a time.")
 
 
-def look_at_flag(_: Patient) -> Finding:
+def look_at_flag(patient: Patient) -> Finding:
     """Is the sync switched on?"""
-    if airflow_store.sync_enabled():
+    if airflow_store.sync_enabled(patient.account):
         return ok(f"{ENABLED_VARIABLE} is on.")
+    if airflow_store.sync_enabled():
+        own = patient.account.enabled_variable
+        return warning(f"{own} is off: every run of this account is skipped.", f"Run: airflow variables delete {own}")
     advice = f"To switch it on: airflow variables set {ENABLED_VARIABLE} true"
     return warning(f"{ENABLED_VARIABLE} is off: every run is skipped.", advice)

@@ -5,14 +5,16 @@ The steps `filter_referrals` and `load_referrals` are SQL files, run by `operato
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from partner_center import airflow_store, listing, report, runs, warehouse
+from partner_center.accounts import Account
 from partner_center.errors import (
     ConfigurationError,
     CountMismatch,
@@ -45,12 +47,23 @@ log = logging.getLogger(__name__)
 
 Counts = dict[str, Any]
 
-_SWITCHED_OFF = (
-    "The sync is switched off: no call was made. To switch it on, set the Variable "
-    f"{ENABLED_VARIABLE} to true (Admin > Variables)."
-)
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+_Step = Callable[Concatenate[RunRequest, _Given], _Result]
 
 
+def _in_its_tables(step: _Step[_Given, _Result]) -> _Step[_Given, _Result]:
+    """Let a step see the tables of its run's account alone."""
+
+    @functools.wraps(step)
+    def bound(request: RunRequest, /, *args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
+        with warehouse.tables_of(request.account):
+            return step(request, *args, **kwargs)
+
+    return bound
+
+
+@_in_its_tables
 def acquire_token(request: RunRequest, migrations: Path) -> Counts:
     """Make sure that somebody is signed in and the token lives long enough; the token itself stays in the cache.
 
@@ -62,21 +75,53 @@ def acquire_token(request: RunRequest, migrations: Path) -> Counts:
         AirflowSkipException: the flag is off, or a person has to sign in. The reason says how.
     """
     try:
-        if not airflow_store.sync_enabled():
-            _skip(request, _SWITCHED_OFF)
+        if not airflow_store.sync_enabled(request.account):
+            _skip(request, f"{_switched_off(request.account)}{_ending_sign_in(request.account)}")
         from partner_center.hook import PartnerCenterHook
 
-        is_noted = _noted(request, migrations)
-        token = PartnerCenterHook().tokens.current()
+        usual_seconds = _noted(request, migrations)
+        # What would end within the run is renewed now.
+        token = PartnerCenterHook(request.account.connection_id).tokens.current(lasting=usual_seconds or 0)
     except SignInRequired as err:
-        _skip(request, f"sign_in_required: {err}")
+        _skip(request, f"sign_in_required: {err}{_whose_sign_in(request.account)}")
     except PartnerCenterError as err:
         runs.end_early(request, "failed", str(err))
         raise
-    if is_noted:
+    if usual_seconds is not None:
         runs.note_account(request.run_id, token.account)
     log.info("Signed in as %s; the access token lasts for %d s.", token.account, token.expires_in)
     return {"account": token.account, "expires_in": token.expires_in}
+
+
+def _switched_off(account: Account) -> str:
+    own = "" if account.is_default else f", and {account.enabled_variable} to true or delete it"
+    return (
+        "The sync is switched off: no call was made. To switch it on, set the Variable "
+        f"{ENABLED_VARIABLE} to true{own} (Admin > Variables)."
+    )
+
+
+def _ending_sign_in(account: Account) -> str:
+    """Warn 14 days ahead: with the sync switched off, nothing keeps the sign-in alive. No call is made for that."""
+    from partner_center.hook import PartnerCenterHook
+
+    try:
+        kept = PartnerCenterHook(account.connection_id).tokens.signed_in()
+    except PartnerCenterError:
+        # It is what a sync would need: whoever switches it on is told by that.
+        return ""
+    if kept is None or kept.ends_at is None or not kept.ends_soon:
+        return ""
+    return (
+        f" The sign-in of {kept.account} ends on {kept.ends_at:%Y-%m-%d}, unless a run uses it before: switch the sync "
+        "on for one run until then, or a person has to sign in again."
+    )
+
+
+def _whose_sign_in(account: Account) -> str:
+    if account.is_default:
+        return ""
+    return f" This is the account {account.connection_id}: give that as the DAG's param connection, or as --connection."
 
 
 def _skip(request: RunRequest, reason: str) -> NoReturn:
@@ -88,15 +133,17 @@ def _skip(request: RunRequest, reason: str) -> NoReturn:
     raise AirflowSkipException(reason)
 
 
-def _noted(request: RunRequest, migrations: Path) -> bool:
-    """Give the run its row from the start; where that does not work, fetch_pages says so loudly."""
+def _noted(request: RunRequest, migrations: Path) -> float | None:
+    """Give the run its row from the start, and return how long it may take, in seconds.
+
+    None where that does not work: fetch_pages then says so loudly.
+    """
     try:
         ensure_schema(migrations)
-        runs.open_run(request)
+        return runs.open_run(request)
     except PartnerCenterError as err:
         log.warning("The run cannot be noted in partner_center_sync_runs yet: %s", err)
-        return False
-    return True
+        return None
 
 
 def ensure_schema(migrations: Path) -> None:
@@ -105,6 +152,7 @@ def ensure_schema(migrations: Path) -> None:
     warehouse.ensure_schema(migrations, auto_migrate=auto_migrate)
 
 
+@_in_its_tables
 def fetch_pages(request: RunRequest, migrations: Path) -> Counts:
     """Bring the schema up to date, then read what changed, or everything, into the run's staging area."""
     from partner_center.hook import PartnerCenterHook
@@ -112,7 +160,7 @@ def fetch_pages(request: RunRequest, migrations: Path) -> Counts:
 
     ensure_schema(migrations)
     runs.open_run(request)
-    hook = PartnerCenterHook()
+    hook = PartnerCenterHook(request.account.connection_id)
     with runs.failures_recorded(request.run_id):
         plan = _plan(request, hook)
         kept = airflow_store.days(STAGING_DAYS_VARIABLE, 7)
@@ -162,6 +210,7 @@ def _read(request: RunRequest, plan: ReadPlan, client: ReferralClient, writer: S
     return BY_ORDER
 
 
+@_in_its_tables
 def read_quarantine(request: RunRequest, migrations: Path, reason: str | None) -> Counts:
     """Stage every quarantined row that was not stored since, in place of what fetch_pages reads.
 
@@ -195,13 +244,14 @@ def _stage(pages: Iterable[Page], writer: StagingWriter) -> None:
         log.info("Page %d: %d rows, %d so far (%s).", page.number, len(page.rows), writer.fetched, page.answer)
 
 
-def extract_domains(run_id: str) -> Counts:
+@_in_its_tables
+def extract_domains(request: RunRequest) -> Counts:
     """Find the customer's domain of each eligible or closed row."""
     from partner_center.domains import DomainExtractor
     from partner_center.staging import write_domains
 
     extra = airflow_store.setting(CONSUMER_DOMAINS_VARIABLE, "").replace(",", " ").split()
-    with runs.failures_recorded(run_id), warehouse.connect() as connection:
+    with runs.failures_recorded(request.run_id), warehouse.connect() as connection:
         try:
             extractor = DomainExtractor(extra)
         except ValueError as err:
@@ -209,7 +259,7 @@ def extract_domains(run_id: str) -> Counts:
                 f"The Variable {CONSUMER_DOMAINS_VARIABLE} holds what is no mail domain: {err}. Correct it (domains, "
                 "separated by commas or spaces) and clear this task."
             ) from err
-        counts = write_domains(connection, run_id, extractor.extract)
+        counts = write_domains(connection, request.run_id, extractor.extract)
     log.info(
         "%d referrals with a domain, %d without: both are loaded.",
         counts["with_domain"],
@@ -218,6 +268,7 @@ def extract_domains(run_id: str) -> Counts:
     return counts
 
 
+@_in_its_tables
 def verify_counts(request: RunRequest, xcom: Any, sql: Path, *, source: str = "fetch_pages") -> Counts:
     """Read back what stands in the table, check the accounts, and close the run's row.
 
@@ -271,11 +322,12 @@ def _upstream_counts(xcom: Any, source: str) -> tuple[Counts, Counts]:
     return {name: upstream[name] for name in COUNTED}, {name: upstream[name] for name in ("vanished", "unmarked")}
 
 
-def close_run(run_id: str, xcom: Any, *, first: str = "acquire_token") -> str:
+@_in_its_tables
+def close_run(request: RunRequest, xcom: Any, *, first: str = "acquire_token") -> str:
     """Give the run's row its end where no task could; return its state.
 
     Args:
-        run_id: the run.
+        request: the run.
         xcom: the task instance.
         first: the run's first task. Where it returned nothing, the run may never have come to the warehouse.
 
@@ -285,7 +337,7 @@ def close_run(run_id: str, xcom: Any, *, first: str = "acquire_token") -> str:
     from airflow.sdk.exceptions import AirflowSkipException
 
     try:
-        state = runs.close_unfinished(run_id)
+        state = runs.close_unfinished(request.run_id)
     except PartnerCenterError as err:
         if xcom.xcom_pull(task_ids=first) is not None:
             raise

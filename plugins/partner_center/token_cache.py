@@ -99,10 +99,16 @@ class VariableStore:
 
 
 class StoredTokenCache:
-    """Loads and saves MSAL's cache with the rules of this module."""
+    """Loads and saves MSAL's cache with the rules of this module.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: where it is kept.
+        takes_file: whether the obsolete cache file, where there is one, is this account's.
+    """
+
+    def __init__(self, store: Store, *, takes_file: bool = True) -> None:
         self._store = store
+        self._takes_file = takes_file
 
     @contextmanager
     def alone(self, *, or_without: bool = False) -> Iterator[None]:
@@ -141,9 +147,14 @@ class StoredTokenCache:
         if not cache.has_state_changed:
             return False
         text = cache.serialize()
-        self.mask_all(cache)
-        self._refuse_a_poorer_one(text)
-        self._store.write(text)
+        try:
+            self.mask_all(cache)
+            self._refuse_a_poorer_one(text)
+            self._store.write(text)
+        except BaseException:
+            # MSAL took serialize() for the saving: another try must not find that there is nothing to save.
+            cache.has_state_changed = True
+            raise
         return True
 
     def claims(self) -> str | None:
@@ -193,7 +204,7 @@ class StoredTokenCache:
         return text
 
     def _file_text(self) -> str | None:
-        path = os.environ.get(CACHE_PATH_ENVIRONMENT)
+        path = os.environ.get(CACHE_PATH_ENVIRONMENT) if self._takes_file else None
         if not path or not Path(path).is_file():
             return None
         text = Path(path).read_text(encoding="utf-8", errors="replace")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from tests.conftest import connection_to
+from tests.dags.test_secrets import files_below, texts_of_sqlite
 from tests.support.commands import contract_environment
 from tests.support.environment import ROOT, migrated_metadata
 from tests.support.standalone import standalone
@@ -44,6 +48,38 @@ def airflow(tmp_path, warehouse, simulator):
         yield running
 
 
+def traces(airflow, home):
+    """Return all that Airflow leaves behind as pairs of a place and a text."""
+    arguments = []
+    for process in psutil.Process(airflow.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            arguments.append(" ".join(process.cmdline()))
+    return [*texts_of_sqlite(home / "airflow.db"), *files_below(home), *(("process", each) for each in arguments)]
+
+
+def sign_in_from_the_ui(airflow, simulator, home):
+    """Sign in by the DAG; return what Airflow had left behind while it waited for the person.
+
+    It waits in the triggerer: no worker and no slot of a pool is taken.
+    """
+    run_id = airflow.trigger(SIGN_IN)
+    airflow.wait_for_task(SIGN_IN, run_id, "sign_in", "deferred")
+    pool = airflow.call("GET", "pools/default_pool")
+    assert (pool["occupied_slots"], pool["deferred_slots"]) == (0, 1)
+    shown = airflow.log(SIGN_IN, run_id, "sign_in")
+    code = re.search(r"Code: (\w+)", shown)[1]
+    assert f"Open {simulator.url}/device" in shown
+    links = airflow.call("GET", f"dags/{SIGN_IN}/dagRuns/{run_id}/taskInstances/sign_in/links")
+    assert links["extra_links"] == {"Sign in at Microsoft": f"{simulator.url}/device#{code}"}
+    while_waiting = traces(airflow, home)
+    simulator.control.approve(code)
+    assert airflow.wait(SIGN_IN, run_id) == "success"
+    shown = airflow.log(SIGN_IN, run_id, "sign_in")
+    assert "Signed in as s***@partner.example in the tenant" in shown
+    assert "lets this account read referrals" in shown
+    return while_waiting
+
+
 def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator, warehouse, tmp_path):
     from partner_center.operators import LoadReferralsOperator
 
@@ -60,15 +96,7 @@ def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator
     assert airflow.tasks(SYNC, run_id)["acquire_token"]["state"] == "skipped"
     assert "sign_in_required" in airflow.log(SYNC, run_id, "acquire_token")
 
-    # Sign-in from the UI alone, waiting in the triggerer.
-    simulator.control.settings(auto_approve=True)
-    states: set[str] = set()
-    run_id = airflow.trigger(SIGN_IN)
-    assert airflow.wait(SIGN_IN, run_id, states) == "success"
-    assert "deferred" in states
-    shown = airflow.log(SIGN_IN, run_id, "sign_in")
-    assert f"Open {simulator.url}/device" in shown
-    assert "Signed in as s***@partner.example" in shown
+    while_waiting = sign_in_from_the_ui(airflow, simulator, tmp_path)
 
     # A bad param is refused by the API.
     with pytest.raises(AssertionError, match=r"400 .*max_pages"):
@@ -94,11 +122,15 @@ def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator
     assert airflow.counts(SYNC, run_id, "verify_counts") == DISASTER
     assert warehouse.versions() == before
 
-    # No log file of any component holds a token.
-    logs = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*.log"))
-    tokens = simulator.control._state.tokens
-    assert run_id in logs
-    assert [kind for kind in ("access", "refresh", "device") for each in getattr(tokens, kind) if each in logs] == []
+    # No token, and no device code, anywhere: logs of all components, each table of the metadata (XCom, rendered fields,
+    # triggers, the audit log, ...), arguments of processes; nor while somebody was waited for.
+    issued = simulator.control._state.tokens
+    secrets = {*issued.access, *issued.refresh, *issued.device}
+    assert len(secrets) >= 3
+    found = [*while_waiting, *traces(airflow, tmp_path)]
+    assert {place for place, text in found if run_id in text} >= {"dag_run", "log", "rendered_task_instance_fields"}
+    assert {"trigger", "process"} <= {place for place, _ in while_waiting}
+    assert {place for place, text in found if any(secret in text for secret in secrets)} == set()
 
     # The form of the connection, from the provider's entry point; and nothing failed to import.
     assert airflow.call("GET", "importErrors")["total_entries"] == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -78,6 +80,57 @@ def test_flag_off_means_no_network_call_at_all(
     assert_skipped(run, "switched off", "partner_center_enabled")
     assert simulator.control.requests() == []
     assert warehouse.value("select count(*) from pg_tables where schemaname = 'public'") == 0
+
+
+def rewrite_cache(change: Callable[[dict[str, Any]], None]) -> None:
+    """Change MSAL's cache where it is kept."""
+    from partner_center import airflow_store
+
+    cache = json.loads(airflow_store.get("partner_center_token_cache") or "")
+    change(cache)
+    airflow_store.put("partner_center_token_cache", json.dumps(cache), "changed by a test")
+
+
+@pytest.mark.parametrize(("days", "told"), [(75, False), (77, True), (95, True)])
+def test_switched_off_for_weeks_the_end_of_the_sign_in_is_told_ahead(
+    sync_runner: Runner, signed_in: None, warehouse: Warehouse, simulator: Any, days: int, told: bool
+) -> None:
+    used = int(time.time()) - days * 86_400
+
+    def age(cache: dict[str, Any]) -> None:
+        for entry in cache["RefreshToken"].values():
+            entry["last_modification_time"] = str(used)
+
+    rewrite_cache(age)
+    simulator.control.clear_requests()
+    run = sync_runner()
+    ends = datetime.fromtimestamp(used, UTC) + timedelta(days=90)
+    assert_skipped(run, "switched off", *([f"sign-in of s***@partner.example ends on {ends:%Y-%m-%d}"] if told else []))
+    assert ("ends on" in run.log) is told
+    assert simulator.control.requests() == []
+
+
+def test_a_refresh_token_in_a_connection_signs_in_once(
+    sync_runner: Runner,
+    signed_in: None,
+    warehouse: Warehouse,
+    simulator: Any,
+    flag_on: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from airflow.models import Variable
+
+    (secret,) = (name for name, token in simulator.control._state.tokens.refresh.items() if not token.superseded)
+    Variable.delete("partner_center_token_cache")
+    handed_in = {"conn_type": "generic", "password": secret}
+    monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER_DEFAULT_REFRESH_TOKEN", json.dumps(handed_in))
+    simulator.control.clear_requests()
+    assert_all_stored(sync_runner(), warehouse)
+    again = sync_runner({"mode": "full"})
+    assert again.counts["unchanged"] == 88
+    assert len(token_calls(simulator)) == 1
+    assert secret not in again.log
+    simulator.control.clear_violations()  # the token that it came with is good, and elsewhere
 
 
 def test_the_flag_is_taken_from_the_environment_where_there_is_no_variable(

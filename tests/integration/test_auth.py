@@ -3,20 +3,23 @@
 import json
 import logging
 import time
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
 import trustme
 
-from partner_center import auth
+from partner_center import auth, token_claims
 from partner_center.auth import BearerAuth, TokenSource
 from partner_center.errors import ApiUnavailable, ConfigurationError, SignInRequired, UnsafeNextLink
 from partner_center.settings import resolve
 from partner_center.token_cache import StoredTokenCache
+from simulator.tokens import jwt
 from tests.conftest import connection_to
 from tests.support.memory_store import MemoryStore
 
 TOKEN_PATH = "/oauth2/v2.0/token"
+CALLBACK = "https://airflow.example/partner-center/sign-in/callback"
 
 
 @pytest.fixture
@@ -25,13 +28,22 @@ def store():
 
 
 @pytest.fixture
-def source(simulator, store):
+def settings(simulator):
+    """Give the settings that lead to the simulator; they can be changed by name."""
+
+    def make(password=None, **changes):
+        extra = {**connection_to(simulator)["extra"], **changes}
+        return resolve(host=simulator.url, port=None, schema=None, extra=extra, env={}, password=password)
+
+    return make
+
+
+@pytest.fixture
+def source(settings, store):
     """Give a new source over the same store, as every task makes one; settings can be changed by name."""
 
     def make(**changes):
-        extra = {**connection_to(simulator)["extra"], **changes}
-        settings = resolve(host=simulator.url, port=None, schema=None, extra=extra, env={})
-        return TokenSource(settings, StoredTokenCache(store))
+        return TokenSource(settings(**changes), StoredTokenCache(store))
 
     return make
 
@@ -367,6 +379,223 @@ def test_a_refusal_hides_addresses_and_trace_ids(simulator, signed_in_source, st
     assert "Trace ID" not in str(caught.value)
     assert "AADSTS50034: The user account u***@contoso.com does not exist." in str(caught.value)
     simulator.control.clear_violations()
+
+
+# What a claims challenge asks of the next sign-in
+
+CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
+
+
+def claims_asked(simulator):
+    return {each["path"].rpartition("/")[2]: each["claims"] for each in simulator.control.requests() if each["claims"]}
+
+
+def refuse_with_claims(simulator, store, source):
+    fault = {"on": "token", "error": "interaction_required", "code": 50076, "suberror": "basic_action", "times": 1}
+    simulator.control.faults([{"kind": "oauth-error", "claims": CLAIMS, **fault}])
+    expire_access_tokens(store)
+    with pytest.raises(SignInRequired) as caught:
+        source().current()
+    assert (caught.value.reason, caught.value.claims) == ("mfa_required", CLAIMS)
+    simulator.control.clear_violations()
+    simulator.control.clear_requests()
+
+
+def test_a_claims_challenge_is_carried_into_the_next_sign_in_and_forgotten_after_it(simulator, signed_in_source, store):
+    refuse_with_claims(simulator, store, signed_in_source)
+    tokens = signed_in_source()
+    tokens.finish_device_flow(tokens.start_device_flow())
+    assert claims_asked(simulator) == {"devicecode": CLAIMS, "token": CLAIMS}
+    assert json.loads(store.state) == {}
+    simulator.control.clear_requests()
+    tokens.finish_device_flow(tokens.start_device_flow())
+    assert claims_asked(simulator) == {}
+
+
+def test_a_claims_challenge_is_carried_into_a_browser_sign_in(simulator, signed_in_source, store):
+    refuse_with_claims(simulator, store, signed_in_source)
+    flow = signed_in_source().start_browser_flow(CALLBACK, response_mode="query")
+    signed_in_source().finish_browser_flow(flow, visit(simulator, flow["auth_uri"]))
+    assert claims_asked(simulator) == {"authorize": CLAIMS, "token": CLAIMS}
+    assert json.loads(store.state) == {}
+
+
+# By browser
+
+
+def visit(simulator, address):
+    """Go to the login's page as a browser does, and return what it sends back with."""
+    answer = requests.get(address, verify=simulator.ca, allow_redirects=False, timeout=10)
+    assert answer.status_code in {302, 303}, answer.text
+    target = urlsplit(answer.headers["Location"])
+    assert target.geturl().startswith(CALLBACK)
+    return dict(parse_qsl(target.query))
+
+
+def test_a_person_signs_in_by_browser(simulator, source, store):
+    simulator.control.settings(auto_approve=True)
+    flow = source().start_browser_flow(CALLBACK, response_mode="query")
+    token = source().finish_browser_flow(flow, visit(simulator, flow["auth_uri"]))
+    assert token.account == "s***@partner.example"
+    assert source().current().secret == token.secret
+    assert {flow["code_verifier"], flow["nonce"], *store.secrets("RefreshToken")} <= store.masked
+
+
+def test_a_code_is_good_once(simulator, source, store):
+    simulator.control.settings(auto_approve=True)
+    flow = source().start_browser_flow(CALLBACK, response_mode="query")
+    answer = visit(simulator, flow["auth_uri"])
+    source().finish_browser_flow(flow, answer)
+    kept = store.text
+    with pytest.raises(SignInRequired) as caught:
+        source().finish_browser_flow(flow, answer)
+    assert caught.value.reason == "answer_mismatch"
+    assert store.text == kept
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"state": "another"}, {"state": ""}, {"code": ""}, {"code": "1.Aforged"}],
+    ids=["another state", "no state", "no code", "a forged code"],
+)
+def test_a_browser_that_brings_something_else_is_refused(simulator, source, store, change):
+    simulator.control.settings(auto_approve=True)
+    flow = source().start_browser_flow(CALLBACK, response_mode="query")
+    answer = {name: value for name, value in {**visit(simulator, flow["auth_uri"]), **change}.items() if value}
+    with pytest.raises(SignInRequired) as caught:
+        source().finish_browser_flow(flow, answer)
+    assert caught.value.reason == "answer_mismatch"
+    assert store.text is None
+
+
+def test_a_code_of_another_flow_is_refused_by_its_verifier(simulator, source, store):
+    simulator.control.settings(auto_approve=True)
+    ours, theirs = (source().start_browser_flow(CALLBACK, response_mode="query") for _ in range(2))
+    answer = {**visit(simulator, theirs["auth_uri"]), "state": ours["state"]}
+    with pytest.raises(SignInRequired) as caught:
+        source().finish_browser_flow(ours, answer)
+    assert caught.value.reason == "answer_mismatch"
+    assert "AADSTS50148" in str(caught.value)
+    assert store.text is None
+
+
+def test_a_blocked_browser_sign_in_is_told(simulator, source):
+    simulator.control.settings(auto_approve=True, conditional_access_block=True)
+    flow = source().start_browser_flow(CALLBACK, response_mode="query")
+    with pytest.raises(SignInRequired) as caught:
+        source().finish_browser_flow(flow, visit(simulator, flow["auth_uri"]))
+    assert caught.value.reason == "conditional_access"
+
+
+# With a refresh token from elsewhere
+
+
+def refresh_token_of_elsewhere(simulator, source, store):
+    tokens = source()
+    simulator.control.settings(auto_approve=True)
+    tokens.finish_device_flow(tokens.start_device_flow())
+    (secret,) = store.secrets("RefreshToken")
+    store.text = None
+    simulator.control.clear_requests()
+    return secret
+
+
+def test_a_refresh_token_from_elsewhere_is_redeemed_once_and_lives_in_the_cache(simulator, source, store):
+    secret = refresh_token_of_elsewhere(simulator, source, store)
+    token = source().adopt(secret)
+    assert token.account == "s***@partner.example"
+    assert secret in store.masked
+    assert store.secrets("RefreshToken") != [secret]
+    assert source().current().secret == token.secret
+    assert [each["grant"] for each in token_calls(simulator)] == ["refresh_token"]
+    simulator.control.clear_violations()  # the token that it came with is good, and elsewhere
+
+
+def test_a_run_redeems_the_token_that_was_handed_in_where_nobody_is_signed_in(simulator, source, store, settings):
+    secret = refresh_token_of_elsewhere(simulator, source, store)
+    first = TokenSource(settings(), StoredTokenCache(store), lambda: secret).current()
+    again = TokenSource(settings(), StoredTokenCache(store), lambda: secret).current()
+    assert first.secret == again.secret
+    assert [each["grant"] for each in token_calls(simulator)] == ["refresh_token"]
+    simulator.control.clear_violations()  # the token that it came with is good, and elsewhere
+
+
+def test_a_refresh_token_that_ended_is_told_with_its_reason(simulator, source, store):
+    secret = refresh_token_of_elsewhere(simulator, source, store)
+    simulator.control.revoke("all")
+    with pytest.raises(SignInRequired) as caught:
+        source().adopt(secret)
+    assert caught.value.reason == "refresh_revoked"
+    assert secret not in str(caught.value)
+    assert store.text is None
+    simulator.control.clear_violations()
+
+
+# How long it lasts
+
+
+def test_a_token_that_would_end_within_the_run_is_renewed_before_it(simulator, source, store):
+    simulator.control.settings(auto_approve=True, expires_in=1_500)
+    tokens = source()
+    tokens.finish_device_flow(tokens.start_device_flow())
+    cache = json.loads(store.text)
+    for entry in cache["AccessToken"].values():
+        entry["cached_at"] = str(int(time.time()) - 2_100)
+    store.text = json.dumps(cache)
+    simulator.control.settings(expires_in=3_600)
+    assert source().current(lasting=1_200).expires_in < 1_600
+    assert source().current(lasting=1_700).expires_in > 3_000
+    simulator.control.clear_violations()  # the simulator's rule knows nothing of long runs
+
+
+def test_more_than_half_of_its_life_is_not_asked_of_a_token(simulator, signed_in_source):
+    first = signed_in_source().current(lasting=7_200)
+    assert signed_in_source().current(lasting=7_200).secret == first.secret
+    assert token_calls(simulator) == []
+
+
+def test_the_end_of_the_sign_in_counts_from_the_last_renewal(signed_in_source, store):
+    found = signed_in_source().signed_in()
+    assert (found.account, found.tenant_id) == ("s***@partner.example", signed_in_source()._settings.tenant_id)
+    assert abs(found.ends_at.timestamp() - time.time() - 90 * 86_400) < 60
+    cache = json.loads(store.text)
+    for entry in cache["RefreshToken"].values():
+        entry.pop("last_modification_time")
+    store.text = json.dumps(cache)
+    assert signed_in_source().signed_in().ends_at is None
+    store.text = None
+    assert signed_in_source().signed_in() is None
+
+
+# A confidential app registration
+
+
+def test_a_client_secret_goes_with_no_device_code(simulator, settings, store):
+    tokens = TokenSource(settings(password="client-secret-value"), StoredTokenCache(store))
+    with pytest.raises(ConfigurationError, match="by browser") as caught:
+        tokens.start_device_flow()
+    assert "client-secret-value" not in str(caught.value)
+    assert "client-secret-value" not in repr(settings(password="client-secret-value"))
+    assert simulator.control.requests() == []
+
+
+# What a refused token says of itself
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"aud": "https://graph.microsoft.com"}, "wrong_audience"),
+        ({"aud": "https://api.partner.microsoft.com/", "amr": ["pwd"]}, "mfa_required"),
+        ({"aud": "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd", "amr": ["pwd", "mfa"]}, None),
+        ({"tid": "11111111-2222-4333-8444-555555555555"}, "wrong_tenant"),
+        ({"amr": "mfa", "tid": 7}, None),
+        (None, None),
+    ],
+)
+def test_a_token_shows_why_an_api_may_refuse_it(settings, claims, reason):
+    token = "opaque" if claims is None else jwt(claims)
+    assert token_claims.problem(token, settings()) == reason
 
 
 # A login that is down

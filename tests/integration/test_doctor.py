@@ -155,6 +155,29 @@ def test_another_account(examined: Any, simulator: Any, monkeypatch: pytest.Monk
     found = examined(connection_id="partner_center_other", offline=True)
     assert "partner_center_other, from the environment" in found["connection"].found
     assert "client id other" in found["settings"].found
+    assert "partner_center_referral_sync__other" in found["dag"].found
+    set_variable("partner_center_enabled__other", "false")
+    flag = examined(connection_id="partner_center_other", offline=True)["flag"]
+    assert (flag.status, "airflow variables delete partner_center_enabled__other" in flag.line()) == ("warning", True)
+
+
+def test_the_schema_of_another_account_is_its_own(
+    examined: Any, simulator: Any, warehouse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from partner_center import steps
+
+    steps.ensure_schema(MIGRATIONS)
+    monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER_OTHER", changed(simulator))
+    found = examined(connection_id="partner_center_other")
+    assert (found["token_cache"].status, found["token_cache"].reason) == ("NOT OK", "not_signed_in")
+    assert found["schema"].status == "warning"
+    assert "alembic -x account=partner_center_other upgrade head" in found["schema"].advice
+    assert warehouse.value("select count(*) from pg_namespace where nspname = 'partner_center_other'") == 0
+
+
+def test_an_id_that_can_name_no_account(examined: Any) -> None:
+    found = examined(connection_id="Not-An-Account")
+    assert (found["connection"].status, "cannot be the connection" in found["connection"].found) == ("NOT OK", True)
 
 
 def test_a_connection_that_the_fernet_key_does_not_open(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ PAGE = 4
 ROWS, PAYLOADS, DOMAINS = (f"copy partner_center_staged{name} (" for name in ("", "_payloads", "_domains"))
 OPEN_STAGING, ANALYZE = "partner_center_open_staging(", "partner_center_analyze_staging("
 STAGED = "set staged_at = now()"
-LOCK = "select pg_advisory_xact_lock(hashtextextended('partner_center_referrals', 0))"
+LOCK = "select pg_advisory_xact_lock(partner_center_lock_key('partner_center_referrals'))"
 UPSERT, HISTORY = "insert into partner_center_referrals (", "insert into partner_center_referral_history ("
 VERSIONS, MISSING = "insert into partner_center_referral_versions (", "missing_since = vanished.loaded_at"
 WATERMARK, LOADED, CLOSE = "set watermark = greatest(", "::integer as unexpected", "persisted = %(persisted)s"

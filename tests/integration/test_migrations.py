@@ -26,6 +26,7 @@ TABLES = {
     "partner_center_companies",
     "partner_center_link_overrides",
 }
+LOCK = "select pg_advisory_xact_lock(hashtextextended('partner_center_migrations', 0))"
 UPGRADE = """
 import sys
 from pathlib import Path
@@ -107,12 +108,10 @@ def test_a_migration_that_breaks_off_leaves_nothing(airflow_home: Any, warehouse
 
 
 def test_the_lock_makes_the_second_wait_for_the_first(airflow_home: Any, warehouse: Warehouse) -> None:
-    from partner_center.warehouse import MIGRATION_LOCK
-
     waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
     with warehouse.connect() as first, ThreadPoolExecutor(1) as second:
         with first.transaction():
-            first.execute(MIGRATION_LOCK)
+            first.execute(LOCK)
             ending = second.submit(ensure)
             deadline = time.monotonic() + 30
             while not warehouse.value(waiting) and time.monotonic() < deadline:

@@ -73,7 +73,9 @@ select
 from generate_series(1, 52560) as n
 """
 SCANS = {"Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Tid Scan", "Sample Scan"}
-EXPLAINABLE = re.compile(r"(?:\s*--[^\n]*\n)*\s*(?:select|insert|update|delete|with|create temporary table)\b")
+EXPLAINABLE = re.compile(
+    r"(?:\s*--[^\n]*\n)*\s*(?:select|insert|update|delete|with|create temporary table \w+ on commit drop as)\b"
+)
 # So many rows of a growing table may one scan read: the staged rows, and some for each of them; of the runs, a month.
 FEW, MONTH_OF_RUNS = 60, 31 * 144
 
@@ -233,7 +235,8 @@ def test_an_incremental_run_reaches_what_is_stored_through_indexes_alone(
     assert (counts["inserted"], counts["updated"], counts["closed"], counts["duplicates"]) == (1, 4, 1, 1)
     assert counts["skipped"] == {"direction": 1, "status": 1}
     assert {scan.table for scan in watched.begun} == GROWS - {"partner_center_companies"}
-    assert not_explained(watched) == {"analyze pending;"}
+    unseen = {statement.split("(")[0].strip() for statement in not_explained(watched)}
+    assert unseen == {"analyze pending;", "analyze written;", "create temporary table written"}
 
 
 def not_explained(watched: Watched) -> set[str]:

@@ -481,6 +481,7 @@ def test_every_column_comes_from_its_place(sync: Sync) -> None:
     assert row.pop("missing_since") is None
     assert row.pop("updated_tick") == 0
     assert {name: str(value) for name, value in row.items()} == {
+        "source_conn_id": "partner_center_default",
         "referral_id": "id-1",
         "engagement_id": "e",
         "external_reference_id": "x",

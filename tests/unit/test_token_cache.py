@@ -240,3 +240,14 @@ def test_an_old_path_that_leads_nowhere_is_passed_over(monkeypatch, tmp_path):
     store = MemoryStore()
     StoredTokenCache(store).load()
     assert store.writes == []
+
+
+def test_a_failed_save_can_be_tried_again():
+    store = MemoryStore()
+    store.failing = True
+    cache = filled(SerializableTokenCache())
+    with pytest.raises(VariableUnreadable):
+        StoredTokenCache(store).save(cache)
+    store.failing = False
+    assert StoredTokenCache(store).save(cache)
+    assert store.secrets("RefreshToken")

@@ -2,7 +2,7 @@
 -- Why twice is safe: it writes the run's loaded_at and the temporary table `pending` only, which ends with the
 -- transaction.
 
-select pg_advisory_xact_lock(hashtextextended('partner_center_referrals', 0));
+select pg_advisory_xact_lock(partner_center_lock_key('partner_center_referrals'));
 
 -- After the lock, so that the times of the rows follow the order in which they were written.
 update partner_center_sync_runs

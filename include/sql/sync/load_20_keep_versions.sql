@@ -34,3 +34,16 @@ from pending
 inner join partner_center_sync_runs as run on run.run_id = %(run_id)s
 inner join partner_center_referrals as stored on pending.referral_id = stored.referral_id
 where not pending.is_new and not %(dry_run)s::boolean;
+
+-- What the load will really write, for what comes after: the wide rows are not read once more.
+create temporary table written (
+    referral_id text,
+    is_new boolean,
+    status text,
+    domain text,
+    customer_name text,
+    customer_country text,
+    seen_from timestamptz,
+    seen_until timestamptz,
+    tracked jsonb
+) on commit drop;

@@ -1,6 +1,8 @@
 -- What: writes the pending rows; a field's place in the API's JSON is the mapping.
--- Why twice is safe: a referral has one row, by its id; a dry run writes none. What was missing has come back.
+-- Why twice is safe: a referral has one row, by its id; a dry run writes none. What was missing is back.
+-- noqa: disable=LT02
 
+with upserted as (
 insert into partner_center_referrals (
     referral_id, engagement_id, external_reference_id, name, status, substatus, type, referral_type, qualification,
     direction, customer_name, customer_country, domain, domain_source, domain_missing_reason, domain_candidates,
@@ -70,4 +72,14 @@ on conflict (referral_id) do update set (
     case
         when excluded.read_at < partner_center_referrals.read_at then partner_center_referrals.missing_since
     end
-);
+)
+returning
+    referral_id, first_synced_at = synced_at as is_new, status, domain, customer_name, customer_country,
+    least(created_at, synced_at) as seen_from, least(updated_at, synced_at) as seen_until,
+    case when first_synced_at < synced_at then partner_center_tracked(partner_center_referrals) end as tracked
+)
+
+insert into written
+select * from upserted;
+
+analyze written;

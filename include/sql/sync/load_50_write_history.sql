@@ -3,35 +3,41 @@
 -- dry run, has none, and its version was not superseded.
 
 delete from partner_center_referral_versions as kept
-using partner_center_sync_runs as run, partner_center_referrals as stored
+using partner_center_sync_runs as run
 where
     run.run_id = %(run_id)s
     and kept.superseded_at = run.loaded_at
     and kept.superseded_by = run.run_id
-    and stored.referral_id = kept.referral_id
-    and stored.synced_at <> run.loaded_at;
+    and not exists (
+        select
+        from written
+        where written.referral_id = kept.referral_id
+    )
+    and not exists (
+        select
+        from vanished
+        inner join partner_center_referrals as stored on vanished.referral_id = stored.referral_id
+        where vanished.referral_id = kept.referral_id and stored.missing_since = vanished.loaded_at
+    );
 
 insert into partner_center_referral_history (
     referral_id, changed_at, run_id, field, old_value, new_value, unexpected
 )
 select
-    stored.referral_id,
+    written.referral_id,
     run.loaded_at,
     run.run_id,
     now_stored.field,
     pending.before ->> now_stored.field,
     now_stored.new_value,
     partner_center_is_unexpected(
-        now_stored.field, pending.before ->> now_stored.field, now_stored.new_value, stored.status
+        now_stored.field, pending.before ->> now_stored.field, now_stored.new_value, written.status
     )
-from pending
+from written
+inner join pending on written.referral_id = pending.referral_id
 inner join partner_center_sync_runs as run on run.run_id = %(run_id)s
-inner join partner_center_referrals as stored on pending.referral_id = stored.referral_id
-cross join lateral jsonb_each_text(partner_center_tracked(stored)) as now_stored (field, new_value)
-where
-    not pending.is_new
-    and stored.synced_at = run.loaded_at
-    and pending.before ->> now_stored.field is distinct from now_stored.new_value;
+cross join lateral jsonb_each_text(written.tracked) as now_stored (field, new_value)
+where pending.before ->> now_stored.field is distinct from now_stored.new_value;
 
 insert into partner_center_referral_history (referral_id, changed_at, run_id, field, new_value)
 select

@@ -2,11 +2,10 @@
 -- or not at all.
 -- Why twice is safe: each statement writes the same values again; what a later run has seen is not overwritten.
 
+-- What stood in the table before is not among the skipped (below).
 delete from partner_center_skipped
-using partner_center_staged as staged
-where
-    staged.run_id = %(run_id)s and staged.outcome in ('eligible', 'closed') and not %(dry_run)s::boolean
-    and partner_center_skipped.referral_id = staged.referral_id;
+using written
+where written.is_new and partner_center_skipped.referral_id = written.referral_id;
 
 insert into partner_center_skipped as known (
     referral_id, reason, rule_version, direction, status, updated_at, first_seen_at, last_seen_at, last_run_id
@@ -40,16 +39,14 @@ where known.last_seen_at < excluded.last_seen_at;
 
 insert into partner_center_companies as known (domain, names, countries, first_seen_at, last_seen_at)
 select
-    stored.domain,
-    coalesce(array_agg(distinct stored.customer_name) filter (where stored.customer_name is not null), '{}'),
-    coalesce(array_agg(distinct stored.customer_country) filter (where stored.customer_country is not null), '{}'),
-    min(least(stored.created_at, stored.synced_at)),
-    max(least(stored.updated_at, stored.synced_at))
-from pending
-inner join partner_center_sync_runs as run on run.run_id = %(run_id)s
-inner join partner_center_referrals as stored on pending.referral_id = stored.referral_id
-where stored.synced_at = run.loaded_at and stored.domain is not null
-group by stored.domain
+    domain,
+    coalesce(array_agg(distinct customer_name) filter (where customer_name is not null), '{}'),
+    coalesce(array_agg(distinct customer_country) filter (where customer_country is not null), '{}'),
+    min(seen_from),
+    max(seen_until)
+from written
+where domain is not null
+group by domain
 on conflict (domain) do update set (names, countries, first_seen_at, last_seen_at) = (
     partner_center_merged(known.names, excluded.names),
     partner_center_merged(known.countries, excluded.countries),
