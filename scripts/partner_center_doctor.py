@@ -32,7 +32,10 @@ def main() -> int:
         airflow_store.open_from_shell()
         migrations = ROOT / "include" / "migrations"
         found = []
-        for finding in examine(Patient(migrations, arguments.connection, arguments.offline, arguments.hint)):
+        patient = Patient(
+            migrations, arguments.connection, arguments.offline, arguments.hint, frozenset(arguments.hint_for)
+        )
+        for finding in examine(patient):
             found.append(finding)
             if not arguments.json:
                 print(finding.line(), file=out, flush=True)
@@ -48,7 +51,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--connection", default="partner_center_default", metavar="ID", help="the account's connection")
     parser.add_argument("--json", action="store_true", help="a list of {check, status, found, reason, advice}")
     parser.add_argument("--offline", action="store_true", help="no call to login, API or warehouse")
-    parser.add_argument("--hint", default="", metavar="TEXT", help="what to advise first where nobody answers")
+    parser.add_argument("--hint", default="", metavar="TEXT", help="what to advise first where a part does not answer")
+    parts = ["account", "warehouse", "metadata"]
+    parser.add_argument(
+        "--hint-for",
+        nargs="+",
+        choices=parts,
+        default=parts,
+        metavar="PART",
+        help=f"of which parts: {', '.join(parts)}",
+    )
     return parser.parse_args()
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _SECONDS = 10.0
 
 
+PARTS = frozenset({"account", "warehouse", "metadata"})
+
+
 @dataclass
 class Patient:
     """The account that is examined, and what one check leaves for the next.
@@ -36,13 +39,15 @@ class Patient:
         migrations: folder of alembic's scripts.
         connection_id: the account's connection.
         offline: no call to login, API or warehouse; Airflow's metadata database is read.
-        hint: comes before the advice where something outside does not answer.
+        hint: comes before the advice where a part of those in `hint_for` does not answer.
+        hint_for: some of account (login and API), warehouse and metadata.
     """
 
     migrations: Path
     connection_id: str = CONNECTION_ID
     offline: bool = False
     hint: str = ""
+    hint_for: frozenset[str] = PARTS
     token: AccessToken | None = field(default=None, init=False)
     denied: AccessDenied | None = field(default=None, init=False)
 
@@ -50,6 +55,10 @@ class Patient:
     def account(self) -> Account:
         """What belongs to the connection; raises `ConfigurationError` where its id cannot name an account."""
         return Account(self.connection_id)
+
+    def hint_on(self, part: str) -> str:
+        """Return the hint for a part that does not answer, or nothing."""
+        return self.hint if part in self.hint_for else ""
 
     @cached_property
     def hook(self) -> PartnerCenterHook:
@@ -73,7 +82,7 @@ def look_at_connection(patient: Patient) -> Finding:
         return not_ok(found, advice)
     found = f"The connection {patient.connection_id} does not exist, so it is not known whom to ask."
     advice = "Create it (type Microsoft Partner Center) under Admin > Connections, with tenant_id and client_id."
-    return not_ok(found, f"{patient.hint} {advice}".strip())
+    return not_ok(found, f"{patient.hint_on('account')} {advice}".strip())
 
 
 def exists(patient: Patient, connection_id: str) -> bool:

@@ -13,6 +13,7 @@ from partner_center.account_checks import Patient
 from partner_center.errors import PartnerCenterError
 from partner_center.findings import NOT_OK, SKIPPED, Finding
 from partner_center.retrying import once
+from partner_center.warehouse import WarehouseUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def _looked(check: Check, patient: Patient) -> Finding:
         with once():
             return check.look(patient)
     except PartnerCenterError as err:
-        return findings.of_error(err, patient.hint)
+        away = "warehouse" if isinstance(err, WarehouseUnavailable) else "account"
+        return findings.of_error(err, patient.hint_on(away))
     except Exception as err:  # noqa: BLE001 - a doctor that crashes helps nobody
-        return findings.unexpected(err, patient.hint)
+        return findings.unexpected(err, patient.hint_on("metadata"))

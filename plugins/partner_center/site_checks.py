@@ -20,7 +20,8 @@ def look_at_warehouse(patient: Patient) -> Finding:
     """Does it answer, and is it new enough?"""
     if not exists(patient, WAREHOUSE_CONNECTION_ID):
         found = f"The connection {WAREHOUSE_CONNECTION_ID} does not exist, so there is no database to load into."
-        return not_ok(found, f"{patient.hint} Create it (type Postgres) under Admin > Connections.".strip())
+        advice = "Create it (type Postgres) under Admin > Connections."
+        return not_ok(found, f"{patient.hint_on('warehouse')} {advice}".strip())
     with warehouse.connect() as connection:
         info = connection.info
         version, where = info.server_version // 10_000, f"{info.dbname} on {info.host}:{info.port}"

@@ -20,14 +20,15 @@ def main() -> None:
     plan = make_plan(dotenv=True)
     choose_keys(plan)
     choose_kept_connections(plan)
-    command = [sys.executable, str(SCRIPT), *hint(plan), *sys.argv[1:]]
+    command = [sys.executable, str(SCRIPT), *sys.argv[1:], *hint(plan)]
     os.execve(sys.executable, command, plan.environment)  # noqa: S606 - no shell, as it should be
 
 
 def hint(plan: Plan) -> list[str]:
-    """Return the arguments that make the doctor tell what is not running."""
-    ours = plan.embedded_postgres or plan.simulated
-    return ["--hint", HINT] if ours and not is_running() else []
+    """Return the arguments that make the doctor tell which parts are away because `make up` is not running."""
+    brought = {"account": plan.simulated, "warehouse": plan.embedded_postgres, "metadata": plan.own_metadata}
+    parts = [part for part, ours in brought.items() if ours]
+    return ["--hint", HINT, "--hint-for", *parts] if parts and not is_running() else []
 
 
 if __name__ == "__main__":

@@ -244,6 +244,8 @@ def test_a_login_that_is_away(examined: Any, simulator: Any, monkeypatch: pytest
     assert (found["tls"].status, found["login"].status) == ("warning", "NOT OK")
     assert "[login_unreachable] Start it." in found["login"].line()
     assert found["app_registration"].status == "skipped"
+    theirs = examined(hint="Start it.", hint_for=frozenset({"warehouse"}))
+    assert "Start it." not in theirs["login"].line()
 
 
 def test_a_client_secret_is_tried_by_no_device_code(
@@ -584,10 +586,12 @@ def test_make_doctor_says_kindly_that_make_up_is_not_running(monkeypatch: pytest
     monkeypatch.setattr(plan, "LOCAL", tmp_path)
     monkeypatch.setattr(airflow_home, "KEPT_CONNECTIONS", tmp_path / "secrets" / "connections.json")
     ours = plan.Plan({"AIRFLOW_HOME": str(tmp_path)})
-    assert doctor.hint(ours) == ["--hint", doctor.HINT]
+    assert doctor.hint(ours) == ["--hint", doctor.HINT, "--hint-for", "account", "warehouse", "metadata"]
     assert "`make up` is not running" in doctor.HINT
-    theirs = plan.Plan({}, frozenset({plan.WAREHOUSE, plan.PARTNER_CENTER}))
-    assert doctor.hint(theirs) == []
+    named = frozenset({plan.WAREHOUSE, plan.PARTNER_CENTER})
+    assert doctor.hint(plan.Plan({}, named))[2:] == ["--hint-for", "metadata"]
+    assert doctor.hint(plan.Plan({}, named | {"AIRFLOW_HOME"})) == []
+    assert doctor.hint(plan.Plan({}, own_account=True))[2:] == ["--hint-for", "warehouse", "metadata"]
     with plan.only_one():
         assert doctor.hint(ours) == []
     assert doctor.hint(ours) != []
