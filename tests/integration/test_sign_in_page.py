@@ -165,7 +165,7 @@ def wrong_state(answer):
         (wrong_state, {}),
         (lambda answer: {k: v for k, v in answer.items() if k != "state"}, {}),
         (lambda answer: {k: v for k, v in answer.items() if k != "code"}, {}),
-        (lambda answer: {**answer, "code": "1.Aanother"}, {}),
+        (lambda answer: {**answer, "code": "1.Awrong"}, {}),
         (lambda answer: {**answer, "state": "\udce4 ' or 1=1"}, {}),
         (dict, {"wrong_nonce": True}),
     ],
@@ -198,6 +198,11 @@ def test_a_refusal_says_who_can_end_it(ann, simulator):
     page = come_back(ann, decide(simulator, begin(ann))).text
     assert "It can be ended by an Entra administrator." in page
     assert "AADSTS53003" in page
+
+
+def test_a_program_gets_its_refusal_as_json(ann, simulator):
+    answer = ann.get(CALLBACK, headers={"accept": "application/json"})
+    assert (answer.status_code, answer.json()["reason"]) == (400, "answer_mismatch")
 
 
 def test_a_callback_works_once(ann, simulator):
@@ -483,6 +488,7 @@ def test_nothing_secret_is_shown_or_logged(client_of, ann, simulator, log_tee):
     assert len(secrets) == 8
     assert key in shown
     assert "path=/partner-center/sign-in/callback" in log
+    assert "ann signed in to Partner Center" in log
     assert [secret for secret in secrets if secret in log or secret in shown] == []
 
 
