@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
@@ -16,6 +17,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from partner_center.errors import ApiUnavailable, PartnerCenterError
 from partner_center.reasons import REASONS
 from partner_center.ui.addresses import airflow_root
+
+log = logging.getLogger(__name__)
 
 _POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action {forms}"
 HEADERS: Mapping[str, str] = {
@@ -51,6 +54,7 @@ def page(request: Request, template: str, status: int = 200, *, forms: str = "'n
 
 def refused(request: Request, err: PartnerCenterError) -> Response:
     """Show why a sign-in is not possible, or was refused: 503 where trying again may help, otherwise 400."""
+    log.warning("%s is refused: %s", request.url.path, err)
     reason = REASONS.get(err.reason)
     message = getattr(err, "message", str(err))
     status = 503 if isinstance(err, ApiUnavailable) else 400

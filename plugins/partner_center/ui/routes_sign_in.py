@@ -1,11 +1,13 @@
 """Sign-in by browser: authorization code with PKCE, for tenants whose policy blocks device codes.
 
 The page begins a flow and sends the browser to Microsoft's; what comes back is checked against what was kept, and
-redeemed here. Neither code nor token nor verifier reaches a page, a log or the browser's storage.
+redeemed here. Neither code nor token nor verifier reaches a page or a log (docs/adr/0010). What the routes raise,
+`rendering.py` shows.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from urllib.parse import urlencode
 
@@ -18,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from partner_center import sign_in
 from partner_center.errors import ConfigurationError
 from partner_center.hook import PartnerCenterHook
+from partner_center.redaction import mask_email
 from partner_center.settings import CONNECTION_ID
 from partner_center.ui import flows, guards
 from partner_center.ui.addresses import PREFIX, base_url, can_be_returned_to
@@ -29,24 +32,36 @@ PAGE_PATH, START_PATH = "/sign-in", "/sign-in/start"
 # hold form-action against every step, and where that is nobody here knows.
 _FORMS = "'self' https:"
 
+log = logging.getLogger(__name__)
 router = APIRouter()
 
 
 @router.get(PAGE_PATH, dependencies=[guards.MAY_READ])
 def show(request: Request, user: GetUserDep, connection: str = CONNECTION_ID) -> Response:
-    """Show who is signed in, without asking Microsoft, and the ways to sign in."""
+    """Show who is signed in, without asking Microsoft, and the ways to sign in.
+
+    Raises:
+        HTTPException: there is no such account.
+        ApiUnavailable: who is signed in could not be read.
+    """
     return _page(request, user, _hook(connection))
 
 
 @router.post(START_PATH, dependencies=[guards.MAY_SIGN_IN, guards.FROM_OWN_PAGE])
 def start(request: Request, user: GetUserDep, connection: str = CONNECTION_ID) -> Response:
-    """Begin a sign-in and send the browser to Microsoft's page."""
+    """Begin a sign-in and send the browser to Microsoft's page.
+
+    Raises:
+        HTTPException: there is no such account.
+        ApiUnavailable, ConfigurationError: as `TokenSource.start_browser_flow`.
+    """
     hook = _hook(connection)
     if _is_framed(request) or not can_be_returned_to(base_url(request)):
         return _page(request, user, hook, status=400)
     hook.tokens.signed_in()  # raises where nothing could be kept, before a person takes the trouble
     flow = hook.tokens.start_browser_flow(_callback_url(request), response_mode="query")
     flows.keep(flow, user.get_id(), connection)
+    log.info("%s began a sign-in to Partner Center for the connection %s.", mask_email(user.get_name()), connection)
     return RedirectResponse(flow["auth_uri"], 303)
 
 
@@ -55,12 +70,17 @@ def finish(request: Request, user: GetUserDep) -> Response:
     """Take what Microsoft's page sends back, once, and say who is signed in.
 
     It comes from another site, as it must: the state, which that site got from here, binds it.
+
+    Raises:
+        SignInRequired, ApiUnavailable, ConfigurationError: as `flows.take`, `TokenSource.finish_browser_flow` and
+            `sign_in.report`.
     """
     answer = answer_in(request)
     begun = flows.take(answer.get("state", ""), user.get_id())
     hook = PartnerCenterHook(begun.connection_id)
     hook.tokens.finish_browser_flow(begun.flow, answer)
     report = sign_in.report(begun.connection_id)
+    log.info("%s signed in to Partner Center for the connection %s.", mask_email(user.get_name()), begun.connection_id)
     query = _query(begun.connection_id)
     return page(request, "signed_in.html", lines=report.lines(), problem=report.problem, query=query)
 
