@@ -143,13 +143,19 @@ def test_a_user_without_the_role_is_signed_in_and_told(ann, simulator):
 
 
 def test_another_account_signs_in_with_its_own_connection(ann, simulator, monkeypatch):
+    monkeypatch.setenv("HUNTER_PARTNER_CENTER_CONNECTIONS", "partner_center_north")
     monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER_NORTH", json.dumps(connection_to(simulator)))
     query = "?connection=partner_center_north"
+    assert f'<a href="{PAGE}{query}">partner_center_north</a>.' in ann.get(PAGE).text
     page = ann.get(PAGE + query).text
     assert f'action="{START}{query}"' in page
+    assert "partner_center_device_code_flow.py --connection partner_center_north" in page
+    assert f'<a href="{PAGE}">partner_center_default</a>.' in page
     done = come_back(ann, decide(simulator, begin(ann, query)))
     assert done.status_code == 200
     assert f"{PAGE}{query}" in done.text
+    assert list(variables_now()) == [f"{CACHE}__north"]
+    assert "Nobody is signed in" in ann.get(PAGE).text
 
 
 # Refusals
@@ -422,13 +428,14 @@ def test_the_app_may_have_a_path_before_it(ann, simulator, monkeypatch):
     "connection",
     ["partner_center_nowhere", "partner_center_db", "../../etc/passwd", "<script>alert(1)</script>", "x" * 300, ""],
 )
-def test_no_other_connection_is_used(ann, simulator, connection):
+def test_no_connection_is_used_that_is_no_account(ann, simulator, monkeypatch, connection):
+    monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER_NOWHERE", json.dumps(connection_to(simulator)))
     for answer in (
         ann.get(PAGE, params={"connection": connection}),
         ann.post(START, params={"connection": connection}, headers=OWN),
     ):
         assert answer.status_code == 404
-        assert "There is no connection of the type" in answer.text
+        assert "There is no such partner account" in answer.text
         assert "alert" not in answer.text
     assert simulator.control.requests() == []
 

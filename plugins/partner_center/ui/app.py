@@ -6,7 +6,6 @@ itself guards nothing of a plugin; tests/integration/test_sign_in_page.py asks e
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -24,9 +23,6 @@ NAME = "Partner Center"
 
 def create_app() -> FastAPI:
     """Put the application together."""
-    # MSAL advises form_post at each sign-in. That answer comes as a POST from Microsoft's site, which browsers send
-    # without Airflow's cookie.
-    warnings.filterwarnings("ignore", "response_mode='form_post' is recommended", UserWarning)
     # Without its documentation: those routes would be open to everybody.
     app = FastAPI(title=NAME, docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(routes_sign_in.router)

@@ -8,16 +8,16 @@ redeemed here. Neither code nor token nor verifier reaches a page or a log (docs
 from __future__ import annotations
 
 import logging
-import re
+import os
 from urllib.parse import urlencode
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.security import GetUserDep
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
-from partner_center import sign_in
+from partner_center import accounts, sign_in
+from partner_center.accounts import CONNECTIONS_ENVIRONMENT
 from partner_center.errors import ConfigurationError
 from partner_center.hook import PartnerCenterHook
 from partner_center.redaction import mask_email
@@ -98,6 +98,7 @@ def _page(request: Request, user: BaseUser, hook: PartnerCenterHook, status: int
         forms=_FORMS,
         connection_id=connection_id,
         query=_query(connection_id),
+        others={each: _query(each) for each in accounts.connections(os.environ) if each != connection_id},
         signed_in=signed_in,
         problem=problem,
         is_allowed=guards.is_allowed_to_sign_in(request, user),
@@ -113,21 +114,13 @@ def _hook(connection_id: str) -> PartnerCenterHook:
     """Return the hook of an account.
 
     Raises:
-        HTTPException: 404 where the connection is none of ours: its password would go to a login as a client secret.
+        HTTPException: 404 where the connection is none: its password would go to a login as a client secret.
+        ConfigurationError: as `accounts.listed`.
     """
-    if connection_id != CONNECTION_ID and not _is_account(connection_id):
-        raise HTTPException(404, "There is no connection of the type Microsoft Partner Center with this id.")
+    if connection_id not in accounts.connections(os.environ):
+        told = f"There is no such partner account. Others than the first are listed in {CONNECTIONS_ENVIRONMENT}, which"
+        raise HTTPException(404, f"{told} the API server has to know, too.")
     return PartnerCenterHook(connection_id)
-
-
-def _is_account(connection_id: str) -> bool:
-    # What Airflow allows in an id; look-ups in other places than its own may read more into it.
-    if not re.fullmatch(r"[\w.-]{1,200}", connection_id, re.ASCII):
-        return False
-    try:
-        return bool(PartnerCenterHook.get_connection(connection_id).conn_type == PartnerCenterHook.conn_type)
-    except AirflowNotFoundException:
-        return False
 
 
 def _is_framed(request: Request) -> bool:
