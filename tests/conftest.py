@@ -18,6 +18,8 @@ tests only, never at the top of a test file: a unit test then pays for none of i
 - `flag_on`: the feature flag.
 - `run_sync`: all of the above; `run_sync({"mode": "full"})` runs the DAG in process and returns a `Run` (state, counts,
   task_states, xcoms, run_id, log); `run_sync.clear(run, "load_referrals", downstream=True)` clears and runs again.
+- `airflow`: all of Airflow as a process, with the real scheduler, over `simulator` and `airflow_warehouse`, without any
+  Variable. It takes 40 s to start, so all tests share it: mark the module with `xdist_group("airflow")`.
 - `short_waits`: the pauses between the attempts of one call (partner_center/retrying.py) take no time, by patching the
   `time` that tenacity.nap sees and nothing else; it is the list of the pauses that were asked for.
 """
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from simulator import Simulator
     from tests.support.postgres import Server
     from tests.support.runs import Runner, Tee
+    from tests.support.standalone import Airflow
     from tests.support.warehouse import Warehouse
 
 HOME = environment.make_home()
@@ -198,6 +201,41 @@ def connection_to(simulator: Simulator) -> dict[str, Any]:
             "verify": simulator.ca,
         },
     }
+
+
+@pytest.fixture(scope="session")
+def airflow_warehouse(postgres18: Server) -> Iterator[Warehouse]:
+    """The database of `airflow`."""
+    from tests.support.warehouse import Warehouse
+
+    name = postgres18.make_database("")
+    yield Warehouse(postgres18.dsn(name))
+    postgres18.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def running_airflow(
+    tmp_path_factory: pytest.TempPathFactory, airflow_warehouse: Warehouse, running_simulator_of_worker: Simulator
+) -> Iterator[Airflow]:
+    """All of Airflow; use `airflow`."""
+    from tests.support.commands import contract_environment
+    from tests.support.standalone import standalone
+
+    home = tmp_path_factory.mktemp("airflow")
+    environment.migrated_metadata(home)
+    connections = {
+        "partner_center_db": json.loads(airflow_warehouse.connection),
+        "partner_center_default": connection_to(running_simulator_of_worker),
+    }
+    with standalone(contract_environment(home, f"sqlite:///{home}/airflow.db", connections), home) as running:
+        yield running
+
+
+@pytest.fixture
+def airflow(running_airflow: Airflow, simulator: Simulator) -> Airflow:
+    """All of Airflow, without any Variable."""
+    running_airflow.delete_variables()
+    return running_airflow
 
 
 @pytest.fixture

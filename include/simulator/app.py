@@ -17,7 +17,7 @@ from simulator import pages
 from simulator.control import Control, ControlError
 from simulator.errors import LoginError
 from simulator.faults import strike
-from simulator.login import Login, grant_name
+from simulator.login import Login, basic_credentials, grant_name
 from simulator.paging import COLLECTION
 from simulator.recorder import Recorder
 from simulator.referrals import Referrals
@@ -96,6 +96,7 @@ class Routes:
     async def token(self, request: Request) -> Response:
         """Serve the token endpoint."""
         tenant, form = request.path_params["tenant"], await _form(request)
+        form |= basic_credentials(request.headers.get("authorization", ""))
         exchange = request.scope["simulator.exchange"]
         exchange.grant, exchange.claims = grant_name(form.get("grant_type", "")), form.get("claims")
         return await self._answer(request, "token", lambda: self._login.token(tenant, form, exchange))

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import secrets
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from simulator.errors import refuse_login
 from simulator.tokens import AuthorizationCode, resource
@@ -75,9 +75,10 @@ class Login:
         }
 
     def token(self, tenant: str, form: Form, exchange: Exchange) -> dict[str, Any]:
-        """Answer the token endpoint."""
+        """Answer the token endpoint; a client secret stands in the form, wherever the client put it."""
         self._check_tenant(tenant)
         self._check_client(form)
+        self._check_secret(form)
         grant = form.get("grant_type", "")
         self._state.tokens.calls[grant_name(grant)] += 1
         if grant == DEVICE_GRANT:
@@ -169,7 +170,8 @@ class Login:
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         if not hmac.compare_digest(challenge, code.challenge):
             refuse_login("invalid_grant", 50148, "The code verifier does not match the code challenge.")
-        return self._state.tokens.answer(code.scope, self.authority, nonce=code.nonce)
+        nonce = "another" if self._state.settings.wrong_nonce else code.nonce
+        return self._state.tokens.answer(code.scope, self.authority, nonce=nonce)
 
     def _check_tenant(self, tenant: str) -> None:
         if tenant != self._state.tenant:
@@ -181,12 +183,31 @@ class Login:
             text = f"Application with identifier '{client}' was not found in the directory."
             refuse_login("unauthorized_client", 700016, text)
 
+    def _check_secret(self, form: Form) -> None:
+        wanted, given = self._state.settings.client_secret, form.get("client_secret")
+        if not wanted:
+            return
+        if not given:
+            text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
+            refuse_login("invalid_client", 7000218, text, status=401)
+        if not hmac.compare_digest(given.encode(), wanted.encode()):
+            refuse_login("invalid_client", 7000215, "Invalid client secret provided.", status=401)
+
     @staticmethod
     def _check_scope(form: Form) -> str:
         scope = form.get("scope", "")
         if resource(scope) is None:
             refuse_login("invalid_scope", 70011, f"The scope '{scope}' names no resource.")
         return scope
+
+
+def basic_credentials(header: str) -> Form:
+    """Give client id and secret of an Authorization header as the fields of a form (RFC 6749, 2.3.1)."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return {}
+    client, _, secret = base64.b64decode(encoded).decode().partition(":")
+    return {"client_id": unquote_plus(client), "client_secret": unquote_plus(secret)}
 
 
 def grant_name(grant: str) -> str:

@@ -48,6 +48,9 @@ class Settings:
     auto_approve: bool = False
     conditional_access_block: bool = False
     public_client: bool = True
+    # Set: what the token endpoint demands, as of a confidential app registration.
+    client_secret: str = ""
+    wrong_nonce: bool = False
     expires_in: int = 3600
     refresh_in: int | None = None
     refresh_expires_in: int = 90 * 24 * 3600

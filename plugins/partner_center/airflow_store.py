@@ -74,6 +74,35 @@ def put(key: str, value: str, description: str) -> None:
         StoredVariable.set(key, value, description=description)
 
 
+def take(key: str) -> str | None:
+    """Delete a Variable and return what it held; None where there is none (any more), or its key does not open it.
+
+    Of several who take it at the same time, one gets it. For the API server: tasks have no such statement.
+    """
+    from airflow.models import Variable
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete, select
+
+    with create_session() as session:
+        found = session.scalar(select(Variable).where(Variable.key == key))
+        value = found.val if found is not None else None
+    # A transaction of its own: in SQLite, one that has read before may not write after somebody else has.
+    with create_session() as session:
+        deleted: Any = session.execute(delete(Variable).where(Variable.key == key))
+    return None if deleted.rowcount != 1 or value is None else str(value)
+
+
+def starting_with(prefix: str) -> dict[str, str | None]:
+    """Return the Variables whose name starts so, None for one that cannot be read. For the API server, as `take`."""
+    from airflow.models import Variable
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        found = session.scalars(select(Variable).where(Variable.key.startswith(prefix, autoescape=True)))
+        return {each.key: each.val for each in found}
+
+
 def open_from_shell() -> None:
     """Let hooks find connections of the metadata database in a process that is no part of Airflow.
 

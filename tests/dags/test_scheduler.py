@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
 
 import psutil
 import pytest
 
-from tests.conftest import connection_to
 from tests.dags.test_secrets import files_below, texts_of_sqlite
-from tests.support.commands import contract_environment
-from tests.support.environment import ROOT, migrated_metadata
-from tests.support.standalone import standalone
+from tests.support.environment import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("airflow")]
 
 SYNC, SIGN_IN = "partner_center_referral_sync", "partner_center_sign_in"
 SQL = ROOT / "include" / "sql" / "sync"
@@ -36,28 +32,17 @@ DISASTER = {
 }
 
 
-@pytest.fixture
-def airflow(tmp_path, warehouse, simulator):
-    migrated_metadata(tmp_path)
-    connections = {
-        "partner_center_db": json.loads(warehouse.connection),
-        "partner_center_default": connection_to(simulator),
-    }
-    environment = contract_environment(tmp_path, f"sqlite:///{tmp_path}/airflow.db", connections)
-    with standalone(environment, tmp_path) as running:
-        yield running
-
-
-def traces(airflow, home):
+def traces(airflow):
     """Return all that Airflow leaves behind as pairs of a place and a text."""
     arguments = []
     for process in psutil.Process(airflow.pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it has just ended
             arguments.append(" ".join(process.cmdline()))
+    home = airflow.home
     return [*texts_of_sqlite(home / "airflow.db"), *files_below(home), *(("process", each) for each in arguments)]
 
 
-def sign_in_from_the_ui(airflow, simulator, home):
+def sign_in_from_the_ui(airflow, simulator):
     """Sign in by the DAG; return what Airflow had left behind while it waited for the person.
 
     It waits in the triggerer: no worker and no slot of a pool is taken.
@@ -71,7 +56,7 @@ def sign_in_from_the_ui(airflow, simulator, home):
     assert f"Open {simulator.url}/device" in shown
     links = airflow.call("GET", f"dags/{SIGN_IN}/dagRuns/{run_id}/taskInstances/sign_in/links")
     assert links["extra_links"] == {"Sign in at Microsoft": f"{simulator.url}/device#{code}"}
-    while_waiting = traces(airflow, home)
+    while_waiting = traces(airflow)
     simulator.control.approve(code)
     assert airflow.wait(SIGN_IN, run_id) == "success"
     shown = airflow.log(SIGN_IN, run_id, "sign_in")
@@ -80,7 +65,7 @@ def sign_in_from_the_ui(airflow, simulator, home):
     return while_waiting
 
 
-def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator, warehouse, tmp_path):
+def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator, airflow_warehouse):
     from partner_center.operators import LoadReferralsOperator
 
     # The flag is off by default, and off means no call at all.
@@ -96,7 +81,7 @@ def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator
     assert airflow.tasks(SYNC, run_id)["acquire_token"]["state"] == "skipped"
     assert "sign_in_required" in airflow.log(SYNC, run_id, "acquire_token")
 
-    while_waiting = sign_in_from_the_ui(airflow, simulator, tmp_path)
+    while_waiting = sign_in_from_the_ui(airflow, simulator)
 
     # A bad param is refused by the API.
     with pytest.raises(AssertionError, match=r"400 .*max_pages"):
@@ -106,7 +91,7 @@ def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator
     run_id = airflow.trigger(SYNC)
     assert airflow.wait(SYNC, run_id) == "success"
     assert airflow.counts(SYNC, run_id, "verify_counts") == DISASTER
-    assert warehouse.value("select count(*) from partner_center_referrals") == 88
+    assert airflow_warehouse.value("select count(*) from partner_center_referrals") == 88
     assert "fetched 250" in airflow.log(SYNC, run_id, "verify_counts")
     rendered = {task_id: task["rendered_fields"] for task_id, task in airflow.tasks(SYNC, run_id).items()}
     assert rendered["filter_referrals"]["sql"].strip() == (SQL / "filter_referrals.sql").read_text().strip()
@@ -114,20 +99,20 @@ def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator
         assert rendered["load_referrals"][field].strip() == (SQL / file).read_text().strip()
 
     # Cleared with what follows: the same table, the same counts.
-    before = warehouse.versions()
+    before = airflow_warehouse.versions()
     body = {"dry_run": False, "dag_run_id": run_id, "task_ids": ["load_referrals"], "include_downstream": True}
     airflow.call("POST", f"dags/{SYNC}/clearTaskInstances", {**body, "only_failed": False, "reset_dag_runs": True})
     assert airflow.wait(SYNC, run_id) == "success"
     assert airflow.tasks(SYNC, run_id)["verify_counts"]["try_number"] == 2
     assert airflow.counts(SYNC, run_id, "verify_counts") == DISASTER
-    assert warehouse.versions() == before
+    assert airflow_warehouse.versions() == before
 
     # No token, and no device code, anywhere: logs of all components, each table of the metadata (XCom, rendered fields,
     # triggers, the audit log, ...), arguments of processes; nor while somebody was waited for.
     issued = simulator.control._state.tokens
     secrets = {*issued.access, *issued.refresh, *issued.device}
     assert len(secrets) >= 3
-    found = [*while_waiting, *traces(airflow, tmp_path)]
+    found = [*while_waiting, *traces(airflow)]
     assert {place for place, text in found if run_id in text} >= {"dag_run", "log", "rendered_task_instance_fields"}
     assert {"trigger", "process"} <= {place for place, _ in while_waiting}
     assert {place for place, text in found if any(secret in text for secret in secrets)} == set()

@@ -92,13 +92,13 @@ def make_app(sim: Simulator) -> Iterator[Any]:
     """Give a maker of MSAL applications: a new one forgets what the old one has throttled."""
     sessions = []
 
-    def make(cache: msal.TokenCache | None = None, **options: Any) -> msal.PublicClientApplication:
+    def make(cache: msal.TokenCache | None = None, kind: Any = msal.PublicClientApplication, **options: Any) -> Any:
         session = requests.Session()
         session.trust_env = False
         session.verify = sim.ca
         sessions.append(session)
         options = {"client_id": sim.client_id, "authority": sim.authority} | options
-        return msal.PublicClientApplication(http_client=session, token_cache=cache, instance_discovery=False, **options)
+        return kind(http_client=session, token_cache=cache, instance_discovery=False, **options)
 
     yield make
     for session in sessions:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import html
 import json
+import re
 import threading
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -237,6 +240,50 @@ def test_the_code_is_worth_nothing_without_its_verifier(client: Any, make_app: A
     given = dict(parse_qsl(urlsplit(browse(client, flow, "approve").headers["location"]).query))
     answer = app.acquire_token_by_auth_code_flow(flow | {"code_verifier": "x" * 43}, given)
     assert answer["error_codes"] == [50148]
+
+
+@pytest.fixture
+def flow_and_answer(sim: Any, client: Any, make_app: Any) -> Any:
+    """Give a begun browser sign-in and what the browser brings back."""
+    app = make_app()
+    flow = app.initiate_auth_code_flow([SCOPE], redirect_uri=REDIRECT, response_mode="form_post")
+    sim.control.settings(auto_approve=True)
+    fields = re.findall(r'name="(\w+)" value="([^"]*)"', client.get(flow["auth_uri"]).text)
+    return flow, {name: html.unescape(value) for name, value in fields}
+
+
+def test_the_nonce_comes_back_as_it_was_sent(make_app: Any, flow_and_answer: Any) -> None:
+    flow, answer = flow_and_answer
+    nonce = make_app().acquire_token_by_auth_code_flow(flow, answer)["id_token_claims"]["nonce"]
+    assert nonce == hashlib.sha256(flow["nonce"].encode()).hexdigest()
+
+
+def test_the_nonce_can_be_wrong(sim: Any, make_app: Any, flow_and_answer: Any) -> None:
+    sim.control.settings(wrong_nonce=True)
+    with pytest.raises(RuntimeError, match="nonce"):
+        make_app().acquire_token_by_auth_code_flow(*flow_and_answer)
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [({"client_credential": "öpen+sesame/"}, None), ({"client_credential": "wrong"}, 7000215), ({}, 7000218)],
+)
+def test_a_client_secret_can_be_demanded(
+    sim: Any, make_app: Any, flow_and_answer: Any, given: dict[str, str], number: int | None
+) -> None:
+    sim.control.settings(client_secret="öpen+sesame/")
+    kind = msal.ConfidentialClientApplication if given else msal.PublicClientApplication
+    answer = make_app(kind=kind, **given).acquire_token_by_auth_code_flow(*flow_and_answer)
+    assert ("access_token" in answer) is (number is None)
+    assert answer.get("error_codes") == (None if number is None else [number])
+    assert answer.get("error") == (None if number is None else "invalid_client")
+
+
+def test_a_client_secret_may_stand_in_the_form(sim: Any, client: Any) -> None:
+    sim.control.settings(client_secret="wanted")
+    form = {"client_id": sim.client_id, "client_secret": "wanted", "grant_type": "refresh_token"}
+    answer = client.ask("POST", f"{sim.authority}/oauth2/v2.0/token", data=form, headers={"authorization": None})
+    assert answer.json()["error_codes"] == [9002313]
 
 
 def test_nobody_is_asked_when_approval_is_automatic(sim: Any, client: Any, make_app: Any) -> None:

@@ -20,21 +20,23 @@ from tests.support.postgres import free_port
 
 START_SECONDS = 150
 RUN_SECONDS = 150
+PASSWORD = "only for this test"
 FINISHED = {"success", "failed", "skipped", "upstream_failed"}
 
 
 class Airflow:
     """The REST API of a running Airflow, as its administrator.
 
-    Attributes: url, pid (of `airflow standalone`, whose children the tasks are).
+    Attributes: url, pid (of `airflow standalone`, whose children the tasks are), home (with the logs of all parts).
     """
 
-    def __init__(self, url: str, password: str, pid: int) -> None:
+    def __init__(self, url: str, pid: int, home: Path) -> None:
         self.url = url
         self.pid = pid
+        self.home = home
         self._session = requests.Session()
         self._session.trust_env = False
-        answer = self._session.post(f"{url}/auth/token", json={"username": "admin", "password": password}, timeout=30)
+        answer = self._session.post(f"{url}/auth/token", json={"username": "admin", "password": PASSWORD}, timeout=30)
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def __enter__(self) -> Airflow:
@@ -48,6 +50,12 @@ class Airflow:
         answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=60)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return answer.json()
+
+    def delete_variables(self) -> None:
+        """Delete every Variable."""
+        for variable in self.call("GET", "variables?limit=100")["variables"]:
+            answer = self._session.delete(f"{self.url}/api/v2/variables/{variable['key']}", timeout=60)
+            assert answer.ok, answer.text
 
     def trigger(self, dag: str, conf: Mapping[str, Any] | None = None) -> str:
         """Unpause a DAG, start a run and return its id."""
@@ -122,7 +130,7 @@ def standalone(environment: Mapping[str, str], home: Path) -> Iterator[Airflow]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     passwords = home / "passwords.json"
-    passwords.write_text(json.dumps({"admin": "only for this test"}), encoding="utf-8")
+    passwords.write_text(json.dumps({"admin": PASSWORD}), encoding="utf-8")
     settings = {
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__HOST": "127.0.0.1",
@@ -149,7 +157,7 @@ def standalone(environment: Mapping[str, str], home: Path) -> Iterator[Airflow]:
     )
     try:
         _wait_until_healthy(url, process, home)
-        with Airflow(url, "only for this test", process.pid) as airflow:
+        with Airflow(url, process.pid, home) as airflow:
             yield airflow
     finally:
         _end(process)

@@ -1,0 +1,36 @@
+"""What Airflow's API server and its navigation get from the package.
+
+Airflow loads this file in every process, tasks too, so it imports nothing of the package; Airflow asks for the app in
+the API server alone.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class PartnerCenterPlugin(AirflowPlugin):
+    """The page for the sign-in by browser."""
+
+    name = "partner_center"
+    external_views = [  # noqa: RUF012 - Airflow's own shape
+        {
+            "name": "Partner Center sign-in",
+            # Relative to the base of Airflow's pages, which may have a path of its own.
+            "href": "partner-center/sign-in",
+            "destination": "nav",
+            "category": "browse",
+            # No url_route: with one, Airflow shows the page in a sandboxed frame, where Microsoft's would not open.
+        }
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The app under /partner-center, made when Airflow asks for it."""
+        from partner_center.ui.addresses import PREFIX
+        from partner_center.ui.app import NAME, create_app
+
+        return [{"app": create_app(), "url_prefix": PREFIX, "name": NAME}]
