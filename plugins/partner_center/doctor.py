@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from partner_center import account_checks, findings, site_checks
 from partner_center.account_checks import Patient
-from partner_center.errors import PartnerCenterError
+from partner_center.errors import PartnerCenterError, VariableUnreadable
 from partner_center.findings import NOT_OK, SKIPPED, Finding
 from partner_center.retrying import once
 from partner_center.warehouse import WarehouseUnavailable
@@ -68,7 +68,13 @@ def _looked(check: Check, patient: Patient) -> Finding:
         with once():
             return check.look(patient)
     except PartnerCenterError as err:
-        away = "warehouse" if isinstance(err, WarehouseUnavailable) else "account"
-        return findings.of_error(err, patient.hint_on(away))
+        return findings.of_error(err, patient.hint_on(_away(err)))
     except Exception as err:  # noqa: BLE001 - a doctor that crashes helps nobody
         return findings.unexpected(err, patient.hint_on("metadata"))
+
+
+def _away(err: PartnerCenterError) -> str:
+    """Return the part that an error says is away; a Variable that cannot be read is there."""
+    if isinstance(err, VariableUnreadable):
+        return ""
+    return "warehouse" if isinstance(err, WarehouseUnavailable) else "account"

@@ -311,6 +311,21 @@ def test_a_variable_that_is_no_cache(examined: Any, text: str) -> None:
     assert_only(examined(), "token_cache", "NOT OK", "is not a token cache", "sign in again", also=AFTER_SIGN_IN)
 
 
+def test_a_variable_that_the_fernet_key_does_not_open(examined: Any) -> None:
+    from airflow.models import Variable
+    from airflow.utils.session import create_session
+    from cryptography.fernet import Fernet
+    from sqlalchemy import update
+
+    secret = Fernet(Fernet.generate_key()).encrypt(b"{}").decode()
+    with create_session() as session:
+        session.execute(update(Variable).where(Variable.key == CACHE).values(_val=secret))
+    finding = examined(hint="Start it.")["token_cache"]
+    assert (finding.status, "could not be read" in finding.found) == ("NOT OK", True)
+    assert "Fernet key" in finding.advice
+    assert "Start it." not in finding.advice
+
+
 def test_a_refused_renewal(examined: Any, simulator: Any) -> None:
     change_cache("AccessToken", expires_on="1")
     simulator.control.revoke("all")
