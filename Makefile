@@ -1,6 +1,6 @@
 # `make` alone shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit lint format bench bench-scale migrate lock clean distclean
+.PHONY: help setup demo up doctor test test-unit lint format bench bench-scale migrate lock clean distclean
 
 # Set it to choose the interpreter: make setup PYTHON=/path/to/python3.12
 PYTHON ?=
@@ -27,6 +27,9 @@ demo: setup ## the main job from nothing: Postgres, simulator, sign-in, one run 
 
 up: setup ## Airflow with its UI, the DAGs unpaused; Ctrl-C stops all of it
 	@$(BIN)/python -m scripts.local_stack up
+
+doctor: setup ## why the sync does not run: one line for each thing that it needs (ARGS='--json', '--offline')
+	@$(BIN)/python -m scripts.local_stack.doctor $(ARGS)
 
 # One pytest session, so that one line at the end tells the whole; tests/conftest.py puts the quick tests first.
 test: setup ## all tests, the quick ones first

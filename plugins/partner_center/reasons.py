@@ -64,7 +64,8 @@ _ALL = (
         "conditional_access",
         "A Conditional Access policy refuses the sign-in or its silent renewal",
         ENTRA_ADMIN,
-        f"An Entra administrator finds the policy in the sign-in log and excludes the account, or: {HOW_TO_SIGN_IN}",
+        f"An Entra administrator finds the policy in the sign-in log and excludes the account, or: {HOW_TO_SIGN_IN} "
+        f"Where the policy blocks device codes, it refuses earlier ones, too. {BY_BROWSER}",
     ),
     Reason(
         "claims_challenge",
@@ -195,12 +196,12 @@ _BY_NUMBER = {
     number: code
     for code, numbers in {
         "refresh_expired": (700082, 700084, 70008, 70043),
-        "refresh_revoked": (50173, 50132, 50133),
-        "mfa_required": (50072, 50074, 50076, 50079),
-        "conditional_access": (53000, 53001, 53002, 53003, 53004, 530003, 530032, 50158),
-        "consent_required": (65001, 90094),
+        "refresh_revoked": (50173, 50132, 50133, 50055, 50144),
+        "mfa_required": (50072, 50074, 50076, 50078, 50079),
+        "conditional_access": (53000, 53001, 53002, 53003, 53004, 530003, 530032, 50158, 50097, 50131),
+        "consent_required": (65001, 90094, 90095, 650056),
         "declined": (65004,),
-        "account_refused": (50034, 50053, 50057, 50105),
+        "account_refused": (50034, 50053, 50057, 50105, 51004, 90072),
         "app_unknown": (700016,),
         "public_client_disabled": (7000218,),
         "client_secret_refused": (7000215, 7000222, 700025),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -17,13 +20,24 @@ LONGEST_WAIT = 120.0
 """Seconds; a longer Retry-After is left to Airflow's own retry, so that no worker sleeps through it."""
 
 _backoff = tenacity.wait_exponential_jitter(initial=1, max=30, jitter=1)
+_attempts = contextvars.ContextVar("attempts", default=ATTEMPTS)
+
+
+@contextlib.contextmanager
+def once() -> Iterator[None]:
+    """Make one attempt only in this context: a person who asks what is wrong is waiting for the answer."""
+    before = _attempts.set(1)
+    try:
+        yield
+    finally:
+        _attempts.reset(before)
 
 
 def retrying() -> tenacity.Retrying:
     """Return a fresh retry loop: up to 5 attempts on `ApiUnavailable`, then the last error is raised."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(_worth_waiting),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        stop=tenacity.stop_after_attempt(_attempts.get()),
         wait=_wait,
         before_sleep=_tell,
         reraise=True,

@@ -192,6 +192,18 @@ def run_sql(connection: psycopg.Connection[Any], sql: str, parameters: Mapping[s
         return cursor.fetchone() or {}
 
 
+def revisions(migrations: Path) -> tuple[str | None, str]:
+    """Return the schema's revision, None before the first run, and the newest one that this code knows.
+
+    Raises:
+        ConfigurationError, WarehouseUnavailable, WarehouseError: as `connect`.
+    """
+    with connect() as connection:
+        current = _revision(connection)
+    # A revision's file is named for it, in order: no need to wait for alembic's import where there is nothing to do.
+    return current, max(file.stem for file in (migrations / "versions").glob("*.py"))
+
+
 def ensure_schema(migrations: Path, *, auto_migrate: bool) -> None:
     """Bring the account's schema to the newest revision, or check that it is there.
 
@@ -203,10 +215,8 @@ def ensure_schema(migrations: Path, *, auto_migrate: bool) -> None:
         SchemaBehind: the schema is behind and `auto_migrate` is off.
         ConfigurationError: the schema is of newer code than this, or may not be made.
     """
-    with connect() as connection:
-        current = _revision(connection)
-    # A revision's file is named for it, in order: no need to wait for alembic's import where there is nothing to do.
-    if current == max(file.stem for file in (migrations / "versions").glob("*.py")):
+    current, newest = revisions(migrations)
+    if current == newest:
         return
     from alembic.config import Config
     from alembic.script import ScriptDirectory

@@ -12,12 +12,14 @@ from importlib.metadata import version
 from pathlib import Path
 from subprocess import Popen
 
-from .plan import FLAG, LOCAL, LOGS, ROOT, Plan
+from .plan import FLAG, LOCAL, LOGS, PARTNER_CENTER, ROOT, WAREHOUSE, Plan
 from .processes import child, wait_for_exit
 from .steps import StackError, step
 
 MIGRATE_SECONDS = 300
 LOG = LOGS / "airflow-db.log"
+CONNECTIONS = (WAREHOUSE, PARTNER_CENTER)
+KEPT_CONNECTIONS = LOCAL / "secrets" / "connections.json"
 PASSWORDS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
 ALL_ADMINS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"
 USERS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
@@ -41,6 +43,23 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     part.replace(path)
+
+
+def keep_connections(plan: Plan) -> None:
+    """Keep the connections to our own parts for `make doctor`, which is another process: they hold a password."""
+    ours = {name: plan.environment[name] for name in CONNECTIONS if name not in plan.given and name in plan.environment}
+    write_private(KEPT_CONNECTIONS, json.dumps(ours))
+
+
+def choose_kept_connections(plan: Plan) -> None:
+    """Name the parts that run, or ran last, where the environment does not name others."""
+    try:
+        kept: dict[str, str] = json.loads(KEPT_CONNECTIONS.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    for name, connection in kept.items():
+        if name == WAREHOUSE or plan.simulated:
+            plan.choose(name, connection)
 
 
 def choose_keys(plan: Plan) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import funnel
-from .airflow_home import choose_keys, migrating
+from .airflow_home import choose_keys, keep_connections, migrating
 from .plan import BIN, FLAG, LOGS, ROOT, Plan, make_plan, only_one
 from .postgres import warehouse
 from .processes import child, wait_for_exit
@@ -42,6 +42,7 @@ def demo() -> None:
         parts.enter_context(warehouse(plan))
         before = newest_run(plan)
         found = parts.enter_context(simulator(plan, PYTHON))
+        keep_connections(plan)
         migrated()
         sign_in(plan, PYTHON, found)
         run = run_dag(plan, before)

@@ -127,6 +127,18 @@ def answers(port: int) -> bool:
     return True
 
 
+def is_running() -> bool:
+    """Say whether `make demo` or `make up` is running in this directory."""
+    try:
+        with (LOCAL / "lock").open(encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 @contextmanager
 def only_one() -> Iterator[None]:
     """Hold `.local` for this command alone."""

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .airflow_home import choose_keys, choose_login, migrating
+from .airflow_home import choose_keys, choose_login, keep_connections, migrating
 from .plan import BIN, LOGS, Plan, free_port, make_plan, only_one
 from .postgres import warehouse
 from .processes import child, must_run, poll
@@ -56,6 +56,7 @@ def up() -> None:
         migrated = parts.enter_context(migrating(plan, PYTHON, enable=enable))
         parts.enter_context(warehouse(plan))
         found = parts.enter_context(simulator(plan, PYTHON))
+        keep_connections(plan)
         migrated()
         if found is not None:
             sign_in(plan, PYTHON, found)

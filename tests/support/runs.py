@@ -169,7 +169,7 @@ class Runner:
             xcoms = {entry.task_id: XComModel.deserialize_value(entry) for entry in entries}
             state = str(found.state)
         ordered = {task_id: states[task_id] for task_id in TASKS} if self._dag_id == DAG_ID else states
-        return Run(run_id, state, ordered, xcoms, "".join(heard), time.monotonic() - begun, states["close_run"])
+        return Run(run_id, state, ordered, xcoms, "".join(heard), time.monotonic() - begun, states.get("close_run", ""))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from partner_center.errors import (
     SignInRequired,
     UnsafeNextLink,
 )
-from partner_center.retrying import ATTEMPTS, LONGEST_WAIT, retry_after, retrying
+from partner_center.retrying import ATTEMPTS, LONGEST_WAIT, once, retry_after, retrying
 
 
 @pytest.fixture
@@ -184,3 +184,19 @@ def test_each_loop_counts_for_itself(pauses):
 def test_each_pause_is_told(pauses, caplog):
     call(Flaky(ApiUnavailable("The API is busy.", 7.0)))
     assert caplog.messages == ["Attempt 1 of 5: The API is busy. Next one in 7.1 s."]
+
+
+def test_who_is_waiting_for_an_answer_gets_the_first(pauses):
+    def attempts():
+        made = 0
+        with pytest.raises(ApiUnavailable):
+            for attempt in retrying():
+                with attempt:
+                    made += 1
+                    raise ApiUnavailable("away")
+        return made
+
+    with once():
+        assert attempts() == 1
+    assert pauses == []
+    assert attempts() == ATTEMPTS
