@@ -74,6 +74,20 @@ def put(key: str, value: str, description: str) -> None:
         StoredVariable.set(key, value, description=description)
 
 
+def names(prefix: str) -> list[str]:
+    """Return the names of the Variables that begin so. For tasks and triggers."""
+    from airflow.sdk import Variable
+
+    return list(Variable.keys(prefix=prefix))
+
+
+def remove(key: str) -> None:
+    """Delete a Variable, if it is there. For tasks and triggers."""
+    from airflow.sdk import Variable
+
+    Variable.delete(key)
+
+
 def take(key: str) -> str | None:
     """Delete a Variable and return what it held; None where there is none (any more), or its key does not open it.
 

@@ -37,6 +37,7 @@ class SignInOperator(BaseOperator):
 
     def execute(self, context: Any) -> None:  # noqa: ARG002 - Airflow's signature
         """Show where to sign in, then defer."""
+        from partner_center import device_flows
         from partner_center.hook import PartnerCenterHook
         from partner_center.sign_in import instructions
         from partner_center.sign_in_trigger import DeviceCodeTrigger
@@ -48,7 +49,7 @@ class SignInOperator(BaseOperator):
             self.log.info(line)
         setattr(self, ADDRESS, f"{flow['verification_uri']}#{flow['user_code']}")
         self.defer(
-            trigger=DeviceCodeTrigger(self.partner_center_conn_id, flow),
+            trigger=DeviceCodeTrigger(self.partner_center_conn_id, device_flows.keep(flow)),
             method_name="resume",
             timeout=timedelta(seconds=flow["expires_in"] + 60),
         )
@@ -61,10 +62,12 @@ class SignInOperator(BaseOperator):
             ConfigurationError: the login does not accept the app registration.
             AccessDenied: signed in, but the account may read no referrals.
         """
+        from partner_center import device_flows
         from partner_center.errors import ConfigurationError, SignInRequired
         from partner_center.reasons import CONFIGURATION
         from partner_center.sign_in import report
 
+        device_flows.forget(event["flow"])
         if "message" in event:
             reason, message = event["reason"], event["message"]
             if not reason or reason in CONFIGURATION:

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from partner_center import device_flows
 from partner_center.errors import ApiUnavailable, ConfigurationError, SignInRequired
 from partner_center.hook import PartnerCenterHook
 from partner_center.reasons import REASONS
@@ -19,11 +20,10 @@ class DeviceCodeTrigger(BaseTrigger):
 
     Args:
         partner_center_conn_id: the account's connection.
-        flow: MSAL's device flow; its device code is worth nothing without the person's sign-in, and ends in minutes.
-            Airflow keeps it encrypted.
+        flow: name of the Variable that keeps MSAL's device flow; no secret is among the arguments.
     """
 
-    def __init__(self, partner_center_conn_id: str, flow: dict[str, Any]) -> None:
+    def __init__(self, partner_center_conn_id: str, flow: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.partner_center_conn_id = partner_center_conn_id
         self.flow = flow
@@ -35,21 +35,23 @@ class DeviceCodeTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: that somebody has signed in, or the reason of the refusal with its message."""
+        try:
+            outcome = await self._outcome()
+        except (SignInRequired, ConfigurationError) as err:
+            outcome = {"reason": err.reason, "message": err.message}
+        yield TriggerEvent({"flow": self.flow, **outcome})
+
+    async def _outcome(self) -> dict[str, str]:
         tokens = await asyncio.to_thread(lambda: PartnerCenterHook(self.partner_center_conn_id).tokens)
-        while True:
+        flow = await asyncio.to_thread(device_flows.read, self.flow)
+        while time.time() < flow["expires_at"] + flow["interval"]:
             try:
-                token = await asyncio.to_thread(tokens.poll_device_flow, self.flow)
-            except (SignInRequired, ConfigurationError) as err:
-                yield TriggerEvent({"reason": err.reason, "message": err.message})
-                return
+                token = await asyncio.to_thread(tokens.poll_device_flow, flow)
             except ApiUnavailable as err:
                 # The person may still be at Microsoft's page: the code is good until it ends.
                 self.log.warning("%s", err)
                 token = None
             if token is not None:
-                yield TriggerEvent({"account": token.account})
-                return
-            if time.time() > self.flow["expires_at"] + self.flow["interval"]:
-                yield TriggerEvent({"reason": "code_expired", "message": REASONS["code_expired"].tell()})
-                return
-            await asyncio.sleep(self.flow["interval"])
+                return {"account": token.account}
+            await asyncio.sleep(flow["interval"])
+        return {"reason": "code_expired", "message": REASONS["code_expired"].tell()}
