@@ -75,17 +75,30 @@ def put(key: str, value: str, description: str) -> None:
 
 
 def names(prefix: str) -> list[str]:
-    """Return the names of the Variables that begin so. For tasks and triggers."""
-    from airflow.sdk import Variable
+    """Return the names of the Variables that begin so."""
+    if _under_supervisor():
+        from airflow.sdk import Variable
 
-    return list(Variable.keys(prefix=prefix))
+        return list(Variable.keys(prefix=prefix))
+    from airflow.models import Variable as StoredVariable
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        found = select(StoredVariable.key).where(StoredVariable.key.startswith(prefix, autoescape=True))
+        return list(session.scalars(found))
 
 
 def remove(key: str) -> None:
-    """Delete a Variable, if it is there. For tasks and triggers."""
-    from airflow.sdk import Variable
+    """Delete a Variable, if it is there."""
+    if _under_supervisor():
+        from airflow.sdk import Variable
 
-    Variable.delete(key)
+        Variable.delete(key)
+    else:
+        from airflow.models import Variable as StoredVariable
+
+        StoredVariable.delete(key)
 
 
 def take(key: str) -> str | None:

@@ -183,9 +183,10 @@ def event_of(flow: dict[str, Any]) -> dict[str, Any]:
     """Run the trigger to its one event, through what Airflow keeps of both."""
     from airflow.sdk._shared.module_loading import import_string
 
+    from partner_center import device_flows
     from partner_center.sign_in_trigger import DeviceCodeTrigger
 
-    path, kwargs = DeviceCodeTrigger("partner_center_default", flow).serialize()
+    path, kwargs = DeviceCodeTrigger("partner_center_default", device_flows.keep(flow)).serialize()
     trigger = import_string(path)(**json.loads(json.dumps(kwargs)))
 
     async def first() -> Any:
@@ -213,6 +214,7 @@ def test_the_sign_in_dag_ends_without_a_token(operator: Any, simulator: Any, row
     simulator.control.faults([row.fault(on="token")])
     event = event_of(flow)
     assert event["reason"] == row.reason
+    assert_nothing_secret(json.dumps(event), simulator)
     with pytest.raises(ConfigurationError if row.is_setting else SignInRequired) as caught:
         operator.resume({}, event)
     assert caught.value.reason == row.reason
@@ -373,12 +375,16 @@ def test_the_script_waits_and_slows_down(script: Any, simulator: Any, hurried: l
 
 
 def test_the_trigger_waits_and_slows_down(operator: Any, simulator: Any, hurried: list[float]) -> None:
+    from partner_center import airflow_store, device_flows
+
     simulator.control.settings(auto_approve=True)
     flow = flow_of()
     simulator.control.faults(NOT_YET)
-    assert event_of(flow) == {"account": "s***@partner.example"}
+    event = event_of(flow)
+    assert event["account"] == "s***@partner.example"
     assert hurried == [1, 1, 1, 6]
-    assert operator.resume({}, {"account": ""})["account"] == "s***@partner.example"
+    assert operator.resume({}, event)["account"] == "s***@partner.example"
+    assert airflow_store.names(device_flows.VARIABLE_PREFIX) == []
 
 
 @pytest.mark.parametrize("kind", ["reset", "html502", "429"])
@@ -388,7 +394,7 @@ def test_the_trigger_goes_on_while_the_login_is_down(
     simulator.control.settings(auto_approve=True)
     flow = flow_of()
     simulator.control.faults([{"kind": kind, "on": "token", "times": ATTEMPTS + 1}])
-    assert event_of(flow) == {"account": "s***@partner.example"}
+    assert event_of(flow)["account"] == "s***@partner.example"
     assert hurried == [1]
     assert len(short_waits) == ATTEMPTS
 
