@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -23,13 +23,11 @@ from partner_center import reasons, token_claims
 from partner_center.errors import ConfigurationError, PartnerCenterError, SignInRequired, UnsafeNextLink
 from partner_center.login import LoginSession, call, check, raise_if_busy, refusal
 from partner_center.redaction import mask_email
-from partner_center.retrying import retrying
+from partner_center.retrying import retried
 from partner_center.settings import Settings
 from partner_center.token_cache import StoredTokenCache
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _PENDING = frozenset({"authorization_pending", "slow_down"})
 
@@ -105,14 +103,14 @@ class TokenSource:
             ConfigurationError: the login knows no such tenant, app or scope.
         """
         if self._token is None or self._token.expires_in < _MARGIN:
-            self._token = self._kept(lasting) or self._retried(lambda: self._renewed(lasting))
+            self._token = self._kept(lasting) or retried(lambda: self._renewed(lasting))
         return self._token
 
     def renew(self) -> AccessToken:
         """Return a token fresh from the login, for when the API refused the cached one; raises as `current`."""
         refused = self._token.secret if self._token else None
         self._token = None
-        self._token = self._retried(lambda: self._renewed(force=True, refused=refused))
+        self._token = retried(lambda: self._renewed(force=True, refused=refused))
         return self._token
 
     def adopt(self, refresh_token: str) -> AccessToken:
@@ -123,7 +121,7 @@ class TokenSource:
             with self._cache.alone(or_without=True):
                 return self._redeemed(refresh_token)
 
-        self._token = self._retried(redeem)
+        self._token = retried(redeem)
         return self._token
 
     def signed_in(self) -> SignIn | None:
@@ -142,7 +140,7 @@ class TokenSource:
 
     def reach_login(self) -> None:
         """Ask the login for its discovery document, and for nothing else; raises as `current`, but for sign-ins."""
-        session = LoginSession(self._settings.verify)
+        session = LoginSession(self._settings)
         call(session, lambda: self._app(session, TokenCache()))
 
     def keep_claims(self, claims: str | None) -> None:
@@ -168,7 +166,7 @@ class TokenSource:
         claims = self._cache.claims()
 
         def start() -> dict[str, Any]:
-            session = LoginSession(self._settings.verify)
+            session = LoginSession(self._settings)
             flow: dict[str, Any] = call(
                 session,
                 lambda: self._app(session, TokenCache()).initiate_device_flow([self._scope], claims_challenge=claims),
@@ -179,7 +177,7 @@ class TokenSource:
             self._cache.mask(flow["device_code"])
             return {**flow, "claims_challenge": claims}
 
-        return self._retried(start)
+        return retried(start)
 
     def finish_device_flow(self, flow: dict[str, Any]) -> AccessToken:
         """Wait until the person has signed in (or the code ends), keep the cache, and return the token."""
@@ -198,10 +196,10 @@ class TokenSource:
             SignInRequired: the person declined, the code ended, or the login gave no refresh token.
             ApiUnavailable: the login cannot be reached; the flow goes on.
         """
-        return self._retried(lambda: self._poll(flow))
+        return retried(lambda: self._poll(flow))
 
     def _poll(self, flow: dict[str, Any]) -> AccessToken | None:
-        session, cache = LoginSession(self._settings.verify), SerializableTokenCache()
+        session, cache = LoginSession(self._settings), SerializableTokenCache()
         app = call(session, lambda: self._app(session, cache))
         claims = flow.get("claims_challenge")
         result = call(
@@ -227,7 +225,7 @@ class TokenSource:
         claims = self._cache.claims()
 
         def start() -> dict[str, Any]:
-            session = LoginSession(self._settings.verify)
+            session = LoginSession(self._settings)
             app = call(session, lambda: self._app(session, TokenCache()))
             with warnings.catch_warnings():
                 # MSAL recommends form_post. But a browser sends no cookie of SameSite=Lax with the form of another
@@ -240,7 +238,7 @@ class TokenSource:
                 self._cache.mask(flow[secret])
             return flow
 
-        return self._retried(start)
+        return retried(start)
 
     def finish_browser_flow(self, flow: Mapping[str, Any], answer: Mapping[str, str]) -> AccessToken:
         """Redeem what the browser brought back, keep the cache, and return the token.
@@ -259,7 +257,7 @@ class TokenSource:
             raise refusal("answer_mismatch", {})
         if code := answer.get("code"):
             self._cache.mask(code)
-        session, cache = LoginSession(self._settings.verify), SerializableTokenCache()
+        session, cache = LoginSession(self._settings), SerializableTokenCache()
         app = call(session, lambda: self._app(session, cache))
 
         def redeem() -> dict[str, Any]:
@@ -297,7 +295,7 @@ class TokenSource:
                 self._cache.keep_claims(None)
 
         # By itself: to ask the login once more would find the code used.
-        self._retried(keep)
+        retried(keep)
         self._token = self._as_token(result, self._account(cache))
         return self._token
 
@@ -349,7 +347,7 @@ class TokenSource:
 
     def _silent(self, cache: SerializableTokenCache, account: dict[str, Any], *, force: bool) -> AccessToken:
         # A new app for each attempt: MSAL replays a refusal from memory for a minute (throttled_http_client.py).
-        session = LoginSession(self._settings.verify)
+        session = LoginSession(self._settings)
         app = call(session, lambda: self._app(session, cache))
         result = call(session, lambda: app.acquire_token_silent_with_error([self._scope], account, force_refresh=force))
         try:
@@ -362,7 +360,7 @@ class TokenSource:
         return self._as_token(result, account)
 
     def _redeemed(self, refresh_token: str) -> AccessToken:
-        session, cache = LoginSession(self._settings.verify), SerializableTokenCache()
+        session, cache = LoginSession(self._settings), SerializableTokenCache()
         app = call(session, lambda: self._app(session, cache))
         result = call(session, lambda: app.acquire_token_by_refresh_token(refresh_token, [self._scope]))
         check(result, session)
@@ -388,12 +386,6 @@ class TokenSource:
                 self._settings.client_id, client_credential=self._settings.client_secret, **options
             )
         return PublicClientApplication(self._settings.client_id, **options)
-
-    def _retried(self, action: Callable[[], T]) -> T:
-        for attempt in retrying():
-            with attempt:
-                return action()
-        raise AssertionError  # the loop above returns or raises
 
     def _accounts(self, cache: SerializableTokenCache) -> list[dict[str, Any]]:
         """Return the signed-in accounts: those of the tenant where there are any."""

@@ -24,7 +24,7 @@ from partner_center.errors import (
 )
 from partner_center.listing import Descent, Listing, one
 from partner_center.pages import GarbledPage, PageBody, split_page
-from partner_center.retrying import retrying
+from partner_center.retrying import retried
 from partner_center.settings import COLLECTION_PATH, Settings
 from partner_center.transport import verbatim
 
@@ -195,22 +195,17 @@ class ReferralClient:
 
     def _get(self, url: str, *, first: bool) -> PageBody:
         try:
-            return self._retried(url)
+            return retried(lambda: self._authorized(url))
         except RequestRefused as err:
             if first:
                 raise
             if err.status == 404 and f"/{COLLECTION_PATH}" not in urlsplit(url).path:
                 # The documented sample of a next link lacks /engagements, and that path does not exist.
-                return self._retried(urlsplit(url)._replace(path=self._home.path).geturl())
+                at_home = urlsplit(url)._replace(path=self._home.path).geturl()
+                return retried(lambda: self._authorized(at_home))
             if err.status in {400, 410}:
                 raise _ExpiredNextLink(err.status, str(err)) from err
             raise
-
-    def _retried(self, url: str) -> PageBody:
-        for attempt in retrying():
-            with attempt:
-                return self._authorized(url)
-        raise AssertionError  # the loop above returns or raises
 
     def _authorized(self, url: str) -> PageBody:
         response = self._send(url)

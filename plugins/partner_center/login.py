@@ -12,6 +12,7 @@ from partner_center import reasons
 from partner_center.errors import ApiUnavailable, ConfigurationError, PartnerCenterError, SignInRequired
 from partner_center.redaction import redact
 from partner_center.retrying import retry_after
+from partner_center.settings import Settings
 
 LOGIN_TIMEOUT = 15.0
 """Seconds for one call to the login; MSAL itself would wait forever."""
@@ -21,14 +22,16 @@ _TRANSIENT_CODES = frozenset({50196, 90033, 90024})
 
 
 class LoginSession(requests.Session):
-    """MSAL's transport: always with a timeout, and with our CA bundle also where REQUESTS_CA_BUNDLE is set.
+    """MSAL's transport: always with a timeout, and with the account's CA bundle and proxies.
 
-    (requests lets that variable win over ``session.verify``, so the bundle travels with each call.)
+    (requests lets REQUESTS_CA_BUNDLE and HTTPS_PROXY win over what a session has, so ours travel with each call.)
     """
 
-    def __init__(self, verify: bool | str) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._ca = verify
+        self._ca = settings.verify
+        self._proxies = settings.proxies
+        self.trust_env = settings.trust_env
         self.last: requests.Response | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
@@ -37,6 +40,8 @@ class LoginSession(requests.Session):
         kwargs.setdefault("timeout", LOGIN_TIMEOUT)
         if isinstance(self._ca, str):
             kwargs["verify"] = self._ca
+        if self._proxies:
+            kwargs["proxies"] = dict(self._proxies)
         self.last = super().request(*args, **kwargs)
         return self.last
 

@@ -117,7 +117,7 @@ _ALL = (
     # A setting is wrong: no sign-in can help.
     Reason(
         "app_unknown",
-        "The login knows no app registration of this client_id in this tenant",
+        "The login knows no app registration of this client_id in this tenant, or it is disabled",
         OPERATOR,
         f"Compare client_id and tenant_id {_CONNECTION} with the app registration's overview page.",
     ),

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 import tenacity
 
 from partner_center.errors import ApiUnavailable
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 ATTEMPTS = 5
 LONGEST_WAIT = 120.0
@@ -42,6 +45,14 @@ def retrying() -> tenacity.Retrying:
         before_sleep=_tell,
         reraise=True,
     )
+
+
+def retried(action: Callable[[], T]) -> T:
+    """Return what the action returns, by `retrying`."""
+    for attempt in retrying():
+        with attempt:
+            return action()
+    raise AssertionError  # the loop above returns or raises
 
 
 def retry_after(header: str | None) -> float | None:

@@ -58,6 +58,11 @@ class Settings:
     client_secret: str | None = field(default=None, repr=False)
     """The connection's password: of a confidential app registration, which signs in by browser only."""
 
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By scheme, as requests has them; their addresses may hold passwords."""
+    trust_env: bool = True
+    """Whether proxies and netrc of the environment count."""
+
     @property
     def resource(self) -> str:
         """The audience that a token of this scope has."""
@@ -131,6 +136,8 @@ def resolve(
         instance_discovery=parse_flag(_given(extra, "instance_discovery"), "instance_discovery"),
         verify=_verify(_given(extra, "verify")),
         client_secret=password or None,
+        proxies=_proxies(extra),
+        trust_env=parse_flag(_given(extra, "trust_env"), "trust_env"),
     )
     _check(settings, connection_id)
     return settings
@@ -155,6 +162,15 @@ def _without_path(address: str, version: str) -> str:
 def _given(extra: Mapping[str, Any], name: str) -> object:
     value = extra.get(name)
     return True if value is None else value
+
+
+def _proxies(extra: Mapping[str, Any]) -> Mapping[str, str]:
+    proxies = extra.get("proxies") or extra.get("proxy") or {}
+    if not isinstance(proxies, Mapping):
+        raise ConfigurationError(
+            'proxies in the connection is no object. Give it by scheme: {"https": "http://proxy.example:3128"}.'
+        )
+    return proxies
 
 
 def _verify(value: object) -> bool | str:

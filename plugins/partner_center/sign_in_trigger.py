@@ -13,6 +13,7 @@ from partner_center import device_flows
 from partner_center.errors import ApiUnavailable, ConfigurationError, SignInRequired
 from partner_center.hook import PartnerCenterHook
 from partner_center.reasons import REASONS
+from partner_center.retrying import retried
 
 
 class DeviceCodeTrigger(BaseTrigger):
@@ -39,11 +40,13 @@ class DeviceCodeTrigger(BaseTrigger):
             outcome = await self._outcome()
         except (SignInRequired, ConfigurationError) as err:
             outcome = {"reason": err.reason, "message": err.message}
+        except ApiUnavailable as err:
+            outcome = {"reason": err.reason, "message": str(err)}
         yield TriggerEvent({"flow": self.flow, **outcome})
 
     async def _outcome(self) -> dict[str, str]:
         tokens = await asyncio.to_thread(lambda: PartnerCenterHook(self.partner_center_conn_id).tokens)
-        flow = await asyncio.to_thread(device_flows.read, self.flow)
+        flow = await asyncio.to_thread(retried, lambda: device_flows.read(self.flow))
         while time.time() < flow["expires_at"] + flow["interval"]:
             try:
                 token = await asyncio.to_thread(tokens.poll_device_flow, flow)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
+from partner_center.errors import ApiUnavailable
 from tests.conftest import connection_to
 
 CONNECTION = "AIRFLOW_CONN_PARTNER_CENTER_DEFAULT"
@@ -214,3 +215,17 @@ def test_the_description_of_the_connection_fits_airflows_schema(airflow_home: An
 
     schema = Path(airflow.__path__[0]) / "provider_info.schema.json"
     jsonschema.validate(get_provider_info(), json.loads(schema.read_text()))
+
+
+def test_the_login_goes_through_the_proxy_of_the_connection(
+    simulator: Any, variables: None, short_waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connection_to(simulator)
+    connection["extra"] |= {"proxies": {"https": "http://user:proxy-word@127.0.0.1:1"}}
+    monkeypatch.setenv(CONNECTION, json.dumps(connection))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:2")
+    with pytest.raises(ApiUnavailable, match="ProxyError") as caught:
+        hook().tokens.start_device_flow()
+    assert "proxy-word" not in str(caught.value)
+    assert "proxy-word" not in repr(hook().settings)
+    assert simulator.control.requests() == []

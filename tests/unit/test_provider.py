@@ -42,6 +42,8 @@ def test_every_field_of_the_form_is_a_setting():
     assert set(CONNECTION["conn-fields"]) == {field.name for field in dataclasses.fields(Settings)} - {
         "api_url",
         "client_secret",
+        "proxies",
+        "trust_env",
     }
 
 

@@ -21,6 +21,7 @@ from partner_center.accounts import CONNECTIONS_ENVIRONMENT
 from partner_center.errors import ConfigurationError
 from partner_center.hook import PartnerCenterHook
 from partner_center.redaction import mask_email
+from partner_center.retrying import once
 from partner_center.settings import CONNECTION_ID
 from partner_center.ui import flows, guards
 from partner_center.ui.addresses import PREFIX, base_url, can_be_returned_to
@@ -59,7 +60,8 @@ def start(request: Request, user: GetUserDep, connection: str = CONNECTION_ID) -
     if _is_framed(request) or not can_be_returned_to(base_url(request)):
         return _page(request, user, hook, status=400)
     hook.tokens.signed_in()  # raises where nothing could be kept, before a person takes the trouble
-    flow = hook.tokens.start_browser_flow(_callback_url(request), response_mode="query")
+    with once():  # a proxy in front waits for a minute, and the person presses again
+        flow = hook.tokens.start_browser_flow(_callback_url(request), response_mode="query")
     flows.keep(flow, user.get_id(), connection)
     log.info("%s began a sign-in to Partner Center for the connection %s.", mask_email(user.get_name()), connection)
     return RedirectResponse(flow["auth_uri"], 303)
@@ -79,7 +81,8 @@ def finish(request: Request, user: GetUserDep) -> Response:
     begun = flows.take(answer.get("state", ""), user.get_id())
     hook = PartnerCenterHook(begun.connection_id)
     hook.tokens.finish_browser_flow(begun.flow, answer)
-    report = sign_in.report(begun.connection_id)
+    with once():
+        report = sign_in.report(begun.connection_id)
     log.info("%s signed in to Partner Center for the connection %s.", mask_email(user.get_name()), begun.connection_id)
     query = _query(begun.connection_id)
     return page(request, "signed_in.html", lines=report.lines(), problem=report.problem, query=query)
