@@ -356,7 +356,8 @@ class TokenSource:
             self._forget_access_tokens(cache)
             self.keep_claims(err.claims)
             raise
-        self._cache.save(cache)
+        # By itself: where the login revokes what was used, to renew once more would find it revoked.
+        retried(lambda: self._cache.save(cache))
         return self._as_token(result, account)
 
     def _redeemed(self, refresh_token: str) -> AccessToken:
@@ -366,7 +367,7 @@ class TokenSource:
         check(result, session)
         if not list(cache.search(TokenCache.CredentialType.REFRESH_TOKEN)):
             raise refusal("no_refresh_token", {})
-        self._cache.save(cache)
+        retried(lambda: self._cache.save(cache))
         self._cache.keep_claims(None)
         return self._as_token(result, self._account(cache))
 

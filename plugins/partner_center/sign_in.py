@@ -12,6 +12,7 @@ from typing import Any
 
 from partner_center.errors import ApiUnavailable, PartnerCenterError
 from partner_center.hook import PartnerCenterHook
+from partner_center.retrying import once
 
 BROWSER_SECONDS = 600
 """So long a person may take at Microsoft's page: as long as an authorization code lives, and no longer."""
@@ -116,10 +117,11 @@ def report(connection_id: str) -> Report:
         SignInRequired, ApiUnavailable, ConfigurationError: what was kept gives no token.
     """
     hook = PartnerCenterHook(connection_id)
-    token, kept = hook.tokens.current(), hook.tokens.signed_in()
     problem = None
-    try:
-        hook.client.probe()
-    except PartnerCenterError as err:
-        problem = err
+    with once():  # a person is waiting
+        token, kept = hook.tokens.current(), hook.tokens.signed_in()
+        try:
+            hook.client.probe()
+        except PartnerCenterError as err:
+            problem = err
     return Report(token.account, token.tenant_id, kept.ends_at if kept else None, problem)

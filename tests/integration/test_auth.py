@@ -11,7 +11,13 @@ import trustme
 
 from partner_center import auth, token_claims
 from partner_center.auth import BearerAuth, TokenSource
-from partner_center.errors import ApiUnavailable, ConfigurationError, SignInRequired, UnsafeNextLink
+from partner_center.errors import (
+    ApiUnavailable,
+    ConfigurationError,
+    SignInRequired,
+    UnsafeNextLink,
+    VariableUnreadable,
+)
 from partner_center.settings import resolve
 from partner_center.token_cache import StoredTokenCache
 from simulator.tokens import jwt
@@ -532,6 +538,26 @@ def test_a_refresh_token_that_ended_is_told_with_its_reason(simulator, source, s
 
 
 # How long it lasts
+
+
+def test_a_renewed_token_that_cannot_be_kept_at_once_is_not_renewed_again(
+    simulator, signed_in_source, store, short_waits, monkeypatch
+):
+    simulator.control.settings(rotation="rotate-and-revoke-old")
+    expire_access_tokens(store)
+    write, failures = store.write, iter([VariableUnreadable("away"), VariableUnreadable("away")])
+
+    def away_twice(text):
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        write(text)
+
+    monkeypatch.setattr(store, "write", away_twice)
+    token = signed_in_source().current()
+    assert len(token_calls(simulator)) == 1
+    assert len(short_waits) == 2
+    assert signed_in_source().current().secret == token.secret
+    simulator.control.clear_violations()  # the token ended in the cache alone
 
 
 def test_a_token_that_would_end_within_the_run_is_renewed_before_it(simulator, source, store):

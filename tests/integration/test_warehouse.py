@@ -88,15 +88,33 @@ def migrated(airflow_home: Any, warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-def opened(run_id: str) -> None:
+def opened(run_id: str) -> float:
     from partner_center.runs import RunRequest, open_run
 
-    open_run(RunRequest(run_id, "incremental", "Incoming", ("New",), None, dry_run=False))
+    return open_run(RunRequest(run_id, "incremental", "Incoming", ("New",), None, dry_run=False))
 
 
 def states(warehouse: Warehouse) -> dict[str, str]:
     rows = warehouse.rows("select run_id, state from partner_center_sync_runs")
     return {row["run_id"]: row["state"] for row in rows}
+
+
+def test_how_long_a_run_may_take_is_the_longest_of_the_last_five_that_succeeded(migrated: Warehouse) -> None:
+    assert opened("first") == 0
+    for number, (state, minutes) in enumerate(
+        [("success", 90), *[("success", 3)] * 3, ("success", 40), ("failed", 60)]
+    ):
+        opened(f"run {number}")
+        begun = f"now() - interval '{9 - number} hours'"
+        migrated.execute(
+            f"update partner_center_sync_runs set state = '{state}', started_at = {begun}, "
+            f"finished_at = {begun} + interval '{minutes} minutes' where run_id = 'run {number}'"
+        )
+    assert opened("of five") == 90 * 60
+    migrated.execute(
+        "update partner_center_sync_runs set state = 'success', finished_at = started_at where run_id = 'of five'"
+    )
+    assert opened("of the next five") == 40 * 60
 
 
 def test_a_run_whose_worker_was_lost_does_not_stay_running(migrated: Warehouse) -> None:

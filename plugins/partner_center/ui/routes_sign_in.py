@@ -81,8 +81,7 @@ def finish(request: Request, user: GetUserDep) -> Response:
     begun = flows.take(answer.get("state", ""), user.get_id())
     hook = PartnerCenterHook(begun.connection_id)
     hook.tokens.finish_browser_flow(begun.flow, answer)
-    with once():
-        report = sign_in.report(begun.connection_id)
+    report = sign_in.report(begun.connection_id)
     log.info("%s signed in to Partner Center for the connection %s.", mask_email(user.get_name()), begun.connection_id)
     query = _query(begun.connection_id)
     return page(request, "signed_in.html", lines=report.lines(), problem=report.problem, query=query)
