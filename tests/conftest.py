@@ -85,6 +85,7 @@ def airflow_home(log_tee: Tee) -> Any:
         import airflow.models
         import airflow.providers.postgres.hooks.postgres
         import airflow.sdk.execution_time.supervisor  # noqa: F401 - imported here for its warnings
+    environment.statements_split_once()
     log_tee.install()
     return HOME
 

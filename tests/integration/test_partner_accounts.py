@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import logging
@@ -56,24 +55,6 @@ class AccountSync(Sync):
     def loaded_at(self, run_id: str) -> Any:
         runs = f"{self.account.schema}.partner_center_sync_runs"
         return self.warehouse.value(f"select loaded_at from {runs} where run_id = %s", (run_id,))
-
-
-@pytest.fixture(autouse=True)
-def statements_split_once(airflow_home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what sqlparse made of a file: it takes most of a small run's time, and gives the same each time."""
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
-    monkeypatch.setattr(PostgresHook, "split_sql_string", SPLIT_ONCE)
-
-
-@functools.cache
-def split_once(sql: str) -> list[str]:
-    from airflow.providers.common.sql.hooks.sql import DbApiHook
-
-    return DbApiHook.split_sql_string(sql)
-
-
-SPLIT_ONCE = staticmethod(split_once)
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ import contextlib
 import copy
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 from tests.support.environment import ROOT
 from tests.support.runs import TASKS, load_dag
@@ -31,7 +30,6 @@ class Pipeline:
         self._dag = load_dag(ROOT / "dags")
         self._params: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
-        self._split: dict[str, list[str]] = {}
 
     def run(
         self, run_id: str | None = None, *, from_task: str = TASKS[0], until: str = TASKS[-1], **params: Any
@@ -82,24 +80,8 @@ class Pipeline:
         }
         # Rendering writes into the operator, which has to serve the next run, too.
         task = copy.copy(self._dag.task_dict[task_id])
-        with self._statements_split_once():
-            if hasattr(task, "python_callable"):
-                return task.python_callable(**context)
-            task.render_template_fields(context)
-            # Airflow lets its own task runner alone call `execute`.
-            return type(task).execute.__wrapped__(task, context)
-
-    @contextlib.contextmanager
-    def _statements_split_once(self) -> Iterator[None]:
-        """Keep what sqlparse made of a file: it takes most of a small run's time, and gives the same each time."""
-        from airflow.providers.postgres.hooks.postgres import PostgresHook
-
-        split = PostgresHook.split_sql_string
-
-        def split_once(sql: str) -> list[str]:
-            if sql not in self._split:
-                self._split[sql] = split(sql)
-            return self._split[sql]
-
-        with mock.patch.object(PostgresHook, "split_sql_string", split_once):
-            yield
+        if hasattr(task, "python_callable"):
+            return task.python_callable(**context)
+        task.render_template_fields(context)
+        # Airflow lets its own task runner alone call `execute`.
+        return type(task).execute.__wrapped__(task, context)
