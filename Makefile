@@ -33,7 +33,7 @@ doctor: setup ## why the sync does not run: one line for each thing that it need
 
 # One pytest session, so that one line at the end tells the whole; tests/conftest.py puts the quick tests first.
 test: setup ## all tests, the quick ones first
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder tests $(ARGS)
 
 test-unit: setup ## the unit tests alone: seconds
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

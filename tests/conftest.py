@@ -9,7 +9,8 @@ tests only, never at the top of a test file: a unit test then pays for none of i
 - `postgres18`, `postgres15`: a server for the worker; 15 is skipped where the system has none.
 - `warehouse`: an empty database of the test's own on PostgreSQL 18, and the connection `partner_center_db` to it:
   `.dsn`, `.connect()`, `.rows(sql)`, `.value(sql)`, `.execute(sql)` and more (support/warehouse.py).
-  `make_warehouse(server, "locale_provider icu …")` gives one on another server, of another locale.
+  `make_warehouse(server, "locale_provider icu …")` gives one on another server, of another locale;
+  `make_migrated(server)` one with the schema, for what is not about how that comes.
 - `simulator`: Partner Center, reset for each test, with the data set `disaster`, and the connection
   `partner_center_default` to it. `simulator.control` has all the switches: `seed("awkward")`, `faults([...])`,
   `requests()`, `violations()`, … Its violations are checked at the end of a test; a test that expects one says so by
@@ -35,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import environment
+from tests.support import environment, groups
 
 if TYPE_CHECKING:
     from simulator import Simulator
@@ -54,15 +55,20 @@ def pytest_unconfigure() -> None:
 QUICK_FIRST = ("unit", "simulator", "integration", "dags")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first; of the others, the longest first, so that no worker is left alone with one at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Quick tests first; of the others the longest first, so that no worker is left alone with one at the end.
+
+    A group goes to a worker as a whole and takes minutes, so groups come right after the quick tests.
+    """
     tests = environment.ROOT / "tests"
 
-    def rank(item: pytest.Item) -> tuple[int, bool]:
-        folder = item.path.relative_to(tests).parts[0]
-        return QUICK_FIRST.index(folder), item.get_closest_marker("slow") is None
+    def rank(item: pytest.Item) -> tuple[bool, bool, int, bool]:
+        folder = QUICK_FIRST.index(item.path.relative_to(tests).parts[0])
+        is_alone = item.get_closest_marker("xdist_group") is None
+        return folder >= QUICK_FIRST.index("integration"), is_alone, folder, item.get_closest_marker("slow") is None
 
     items.sort(key=rank)
+    groups.pytest_collection_modifyitems(config, items)
 
 
 @pytest.fixture(scope="session")
@@ -154,8 +160,8 @@ def make_warehouse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Wa
 
     with ExitStack() as made:
 
-        def make(server: Server, options: str = "") -> Warehouse:
-            name = server.make_database(options)
+        def make(server: Server, options: str = "", template: str = "template0") -> Warehouse:
+            name = server.make_database(options, template)
             made.callback(server.drop_database, name)
             warehouse = Warehouse(server.dsn(name))
             monkeypatch.setenv(CONNECTION, warehouse.connection)
@@ -168,6 +174,32 @@ def make_warehouse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Wa
 def warehouse(make_warehouse: Callable[..., Warehouse], postgres18: Server) -> Warehouse:
     """An empty database on PostgreSQL 18, known to Airflow as `partner_center_db`."""
     return make_warehouse(postgres18)
+
+
+@pytest.fixture(scope="session")
+def migrated_templates(airflow_home: Any) -> dict[int, str]:
+    """By port of a server, its database with the schema, once somebody has asked for it; use `make_migrated`."""
+    return {}
+
+
+@pytest.fixture
+def make_migrated(
+    make_warehouse: Callable[..., Warehouse], migrated_templates: dict[int, str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Server], Warehouse]:
+    """Give a maker of databases with the schema: copies of one that was migrated, since revisions take longer."""
+    from tests.support.warehouse import CONNECTION, Warehouse
+
+    def make(server: Server) -> Warehouse:
+        if server.port not in migrated_templates:
+            from partner_center.warehouse import ensure_schema
+
+            name = server.make_database()
+            monkeypatch.setenv(CONNECTION, Warehouse(server.dsn(name)).connection)
+            ensure_schema(environment.ROOT / "include" / "migrations", auto_migrate=True)
+            migrated_templates[server.port] = name
+        return make_warehouse(server, template=migrated_templates[server.port])
+
+    return make
 
 
 @pytest.fixture(scope="session")

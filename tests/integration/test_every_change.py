@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.support.environment import ROOT
 from tests.support.sync import LOAD, Sync, referral
 from tests.support.warehouse import Warehouse
 
@@ -20,12 +19,8 @@ LOAD_AGAIN = {"dry_run": "False", "mapping_version": 1, "filter_version": 1}
 
 
 @pytest.fixture(params=["postgres18", "postgres15"])
-def sync(airflow_home: Any, make_warehouse: Any, request: pytest.FixtureRequest) -> Sync:
-    from partner_center.warehouse import ensure_schema
-
-    made = Sync(make_warehouse(request.getfixturevalue(request.param)))
-    ensure_schema(ROOT / "include" / "migrations", auto_migrate=True)
-    return made
+def sync(make_migrated: Any, request: pytest.FixtureRequest) -> Sync:
+    return Sync(make_migrated(request.getfixturevalue(request.param)))
 
 
 def mail(email: str, **more: Any) -> dict[str, Any]:

@@ -18,12 +18,9 @@ STAGED = "select * from partner_center_staged where run_id = %s order by row_no"
 
 
 @pytest.fixture
-def database(airflow_home, warehouse):
+def database(make_migrated, postgres18):
     """The warehouse with its schema."""
-    from partner_center.warehouse import ensure_schema
-
-    ensure_schema(MIGRATIONS, auto_migrate=True)
-    return warehouse
+    return make_migrated(postgres18)
 
 
 def row(referral_id, **more):

@@ -17,12 +17,8 @@ MICROSOFT, PARTNER = "msft", "6f9619ff-0000-4000-8000-00000000000c"
 
 
 @pytest.fixture(params=["postgres18", "postgres15"])
-def sync(airflow_home: Any, make_warehouse: Callable[..., Warehouse], request: pytest.FixtureRequest) -> Sync:
-    from partner_center.warehouse import ensure_schema
-
-    made = Sync(make_warehouse(request.getfixturevalue(request.param)))
-    ensure_schema(ROOT / "include" / "migrations", auto_migrate=True)
-    return made
+def sync(make_migrated: Callable[[Any], Warehouse], request: pytest.FixtureRequest) -> Sync:
+    return Sync(make_migrated(request.getfixturevalue(request.param)))
 
 
 def test_each_row_has_one_outcome(sync: Sync) -> None:

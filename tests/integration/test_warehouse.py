@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.environment import ROOT
 from tests.support.warehouse import Warehouse
 
 LOCK = "select pg_advisory_xact_lock(hashtextextended('partner_center_referrals', 0))"
@@ -81,11 +80,8 @@ def test_a_refusal_names_what_to_look_for(airflow_home: Any, warehouse: Warehous
 
 
 @pytest.fixture
-def migrated(airflow_home: Any, warehouse: Warehouse) -> Warehouse:
-    from partner_center.warehouse import ensure_schema
-
-    ensure_schema(ROOT / "include" / "migrations", auto_migrate=True)
-    return warehouse
+def migrated(make_migrated: Any, postgres18: Any) -> Warehouse:
+    return make_migrated(postgres18)
 
 
 def opened(run_id: str) -> float:

@@ -111,12 +111,12 @@ class Server:
         """Return the URL of a database."""
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
-    def make_database(self, options: str = "") -> str:
-        """Make an empty database, with options such as a locale, and return its name."""
+    def make_database(self, options: str = "", template: str = "template0") -> str:
+        """Make a database, empty or a copy of another one, with options such as a locale, and return its name."""
         self._databases += 1
         name = f"test_{self._databases}"
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
-            connection.execute(f"create database {name} template template0 {options}")
+            connection.execute(f"create database {name} template {template} {options}")
         return name
 
     def drop_database(self, name: str) -> None:
