@@ -17,7 +17,6 @@ import pytest
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
-from tests.support.environment import ROOT
 from tests.support.sync import SQL, Sync, referral, request_of
 from tests.support.warehouse import Warehouse
 
@@ -170,18 +169,29 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
         yield watched
 
 
-@pytest.fixture(params=["postgres18", "postgres15"])
-def full_warehouse(airflow_home: Any, make_warehouse: Callable[..., Warehouse], request: pytest.FixtureRequest) -> Any:
-    """A warehouse with a stock, whose statistics nobody collects meanwhile."""
-    from partner_center.warehouse import ensure_schema
+@pytest.fixture(scope="module")
+def filled() -> dict[int, str]:
+    """By port of a server, its database with the stock, once it is made: to copy it takes a tenth of the time."""
+    return {}
 
-    made = make_warehouse(request.getfixturevalue(request.param))
-    ensure_schema(ROOT / "include" / "migrations", auto_migrate=True)
-    made.execute(";".join(f"alter table {table} set (autovacuum_enabled = off)" for table in sorted(GROWS)))
-    made.execute(FILL)
-    with made.connect() as connection:
-        connection.execute(FILL_RUNS, (Jsonb(scope()),))
-    return made
+
+@pytest.fixture(params=["postgres18", "postgres15"])
+def full_warehouse(
+    make_warehouse: Callable[..., Warehouse],
+    make_migrated: Callable[..., Warehouse],
+    filled: dict[int, str],
+    request: pytest.FixtureRequest,
+) -> Warehouse:
+    """A warehouse with a stock, whose statistics nobody collects meanwhile."""
+    server = request.getfixturevalue(request.param)
+    if server.port not in filled:
+        made = make_migrated(server)
+        made.execute(";".join(f"alter table {table} set (autovacuum_enabled = off)" for table in sorted(GROWS)))
+        made.execute(FILL)
+        with made.connect() as connection:
+            connection.execute(FILL_RUNS, (Jsonb(scope()),))
+        filled[server.port] = server.make_database(template=made.dsn.rsplit("/", 1)[1])
+    return make_warehouse(server, template=filled[server.port])
 
 
 def scope() -> dict[str, Any]:
@@ -253,6 +263,9 @@ def test_only_a_full_read_looks_at_the_whole_table(full_warehouse: Warehouse, mo
         sync_with_everything_around(full_warehouse, "run-1", *CHANGES)
     assert all(whole_table(watched.never))
     assert not any(whole_table(watched.begun))
+    # A full read of ten rows takes what is left for vanished, which is written, twice here; its scans do not need many.
+    full_warehouse.execute("delete from partner_center_referrals where substr(referral_id, 4)::integer > 1000")
+    full_warehouse.execute("vacuum analyze partner_center_referrals")
     with watching(monkeypatch) as watched:
         Sync(full_warehouse)(*CHANGES, run_id="run-2", mode="full")
     assert all(whole_table(watched.begun))
