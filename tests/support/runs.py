@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 DAG_ID = "partner_center_referral_sync"
 TASKS = ("acquire_token", "fetch_pages", "filter_referrals", "extract_domains", "load_referrals", "verify_counts")
@@ -111,7 +112,9 @@ class Runner:
         """Run the DAG once; a run that fails is returned like any other."""
         with self._tee.listening() as heard, _quietly():
             begun = time.monotonic()
-            made = self._parsed(retries).test(run_conf=conf or {})
+            dag = self._parsed(retries)
+            with _synced_once(self._dag_id):
+                made = dag.test(run_conf=conf or {})
             return self._outcome(made.run_id, heard, begun)
 
     def clear(self, run: Run, *task_ids: str, downstream: bool = False, retries: int = 0) -> Run:
@@ -192,6 +195,25 @@ def _quietly() -> Iterator[None]:
             yield
         finally:
             time.sleep = sleep
+
+
+_SYNCED: set[str] = set()
+
+
+@contextlib.contextmanager
+def _synced_once(dag_id: str) -> Iterator[None]:
+    """Have dag.test() write the folder's DAGs into the metadata for the first run of one, not anew for each.
+
+    It parses all files for that, a second time beside ours, and finds that it knows them: a fifth of a run's time.
+    """
+    from airflow.dag_processing import dagbag
+
+    if dag_id not in _SYNCED:
+        yield
+        _SYNCED.add(dag_id)
+        return
+    with mock.patch.object(dagbag, "BundleDagBag"), mock.patch.object(dagbag, "sync_bag_to_db"):
+        yield
 
 
 def load_dag(dags: Path, dag_id: str = DAG_ID) -> Any:
