@@ -478,6 +478,11 @@ def test_every_column_comes_from_its_place(sync: Sync) -> None:
     assert row.pop("updated_tick") == 0
     assert {name: str(value) for name, value in row.items()} == {
         "source_conn_id": "partner_center_default",
+        "search_text": "c\ncontoso.com\nn",
+        "folded_status": "new",
+        "folded_country": "fi",
+        "facets": "new|co-sell|linked|domain|here|eur",
+        "has_domain": "True",
         "referral_id": "id-1",
         "engagement_id": "e",
         "external_reference_id": "x",

@@ -46,7 +46,12 @@ class Account:
 
 
 class Server:
-    """A server over a data directory of its own, from `start` to `stop`."""
+    """A server over a data directory of its own, from `start` to `stop`.
+
+    Attributes: settings, which `start` takes.
+    """
+
+    settings: tuple[str, ...] = FAST
 
     def __init__(self, programs: Path, account: Account, major: int) -> None:
         self.major = major
@@ -81,7 +86,7 @@ class Server:
             "--no-sync",
         )
         self.port = free_port()
-        options = [part for setting in FAST for part in ("-c", setting)]
+        options = [part for setting in self.settings for part in ("-c", setting)]
         where = ["-D", str(data), "-h", "127.0.0.1", "-p", str(self.port), "-k", ""]
         with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(
