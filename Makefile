@@ -1,6 +1,6 @@
 # `make` alone shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up doctor test test-unit lint format bench bench-scale migrate lock clean distclean
+.PHONY: help setup demo up screenshots doctor test test-unit lint format bench bench-scale bench-ui migrate lock clean distclean
 
 # Set it to choose the interpreter: make setup PYTHON=/path/to/python3.12
 PYTHON ?=
@@ -27,6 +27,9 @@ demo: setup ## the main job from nothing: Postgres, simulator, sign-in, one run 
 
 up: setup ## Airflow with its UI, the DAGs unpaused; Ctrl-C stops all of it
 	@$(BIN)/python -m scripts.local_stack up
+
+screenshots: setup ## the pictures of docs/screenshots, anew, from Airflow over the simulator (needs Chromium)
+	@$(BIN)/python -m scripts.local_stack screenshots
 
 doctor: setup ## why the sync does not run: one line for each thing that it needs (ARGS='--json', '--offline')
 	@$(BIN)/python -m scripts.local_stack.doctor $(ARGS)
@@ -57,6 +60,9 @@ bench: setup ## the performance table
 
 bench-scale: setup ## what an incremental run costs beside 10,000 to 1,000,000 stored referrals
 	@$(BIN)/python tests/bench/scale.py $(ARGS)
+
+bench-ui: setup ## how long the pages take at a million referrals
+	@$(BIN)/python tests/bench/inbox.py $(ARGS)
 
 migrate: setup ## bring the warehouse to the newest revision
 	@$(BIN)/alembic upgrade head

@@ -51,19 +51,13 @@ from partner_center.accounts import Account
 from partner_center.operators import LoadReferralsOperator, SqlCountsOperator
 from partner_center.retry_policy import RetryWhatMayPass
 from partner_center.rules import FILTER_VERSION, MAPPING_VERSION
+from partner_center.settings import sync_interval
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 
 # Each status that Partner Center documents, in any case: a misspelled one would find nothing, in silence.
 STATUSES = ["New", "Active", "Closed", "None"]
 STATUS_PATTERN = "|".join("".join(f"[{letter.upper()}{letter.lower()}]" for letter in status) for status in STATUSES)
-
-
-def _interval() -> timedelta:
-    text = os.environ.get("HUNTER_PARTNER_CENTER_SYNC_INTERVAL") or "600"
-    if not text.isdecimal() or int(text) == 0:
-        raise ValueError(f"HUNTER_PARTNER_CENTER_SYNC_INTERVAL is {text!r}. Set it to whole seconds, such as 600.")
-    return timedelta(seconds=int(text))
 
 
 def _request(context: dict[str, Any], account: Account) -> Any:
@@ -75,11 +69,11 @@ def _request(context: dict[str, Any], account: Account) -> Any:
 def sync_of(account: Account) -> DAG:
     """Return an account's DAG, still without tasks."""
     return DAG(
-        dag_id=f"partner_center_referral_sync{account.suffix}",
+        dag_id=account.sync_dag,
         dag_display_name=f"Partner Center referral sync{account.title}",
         description="Brings the referrals of Microsoft Partner Center into the warehouse, every row accounted for.",
         doc_md=f"{__doc__}{account.about}",
-        schedule=_interval(),
+        schedule=sync_interval(os.environ),
         start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
         catchup=False,
         max_active_runs=1,

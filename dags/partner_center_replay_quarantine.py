@@ -49,7 +49,7 @@ def _request(context: dict[str, Any], account: Account) -> Any:
 def replay_of(account: Account) -> DAG:
     """Return an account's DAG, still without tasks."""
     return DAG(
-        dag_id=f"partner_center_replay_quarantine{account.suffix}",
+        dag_id=account.replay_dag,
         dag_display_name=f"Partner Center: replay the quarantine{account.title}",
         description="Loads quarantined rows that can be stored by now.",
         doc_md=f"{__doc__}{account.about}",

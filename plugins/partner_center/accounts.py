@@ -105,6 +105,16 @@ class Account:
         return _DEFAULT_SCHEMA if self.is_default else self.connection_id
 
     @property
+    def sync_dag(self) -> str:
+        """Id of the DAG that syncs the account; whoever may read it may read the account's referrals."""
+        return f"partner_center_referral_sync{self.suffix}"
+
+    @property
+    def replay_dag(self) -> str:
+        """Id of the DAG that tries quarantined rows again."""
+        return f"partner_center_replay_quarantine{self.suffix}"
+
+    @property
     def enabled_variable(self) -> str:
         """The Variable that switches the account off; of the default account the one that switches all of them."""
         return f"{ENABLED_VARIABLE}{self.suffix}"

@@ -138,6 +138,16 @@ class TokenSource:
         ends_at = datetime.fromtimestamp(last, UTC) + SIGN_IN_LASTS if last else None
         return SignIn(mask_email(str(accounts[0].get("username", ""))), str(accounts[0].get("realm", "")), ends_at)
 
+    def signs_in_by_itself(self) -> bool:
+        """Say whether the next run brings a sign-in with it: a token that was handed in, or an obsolete cache file."""
+        return self._cache.can_import() or bool(self._handed_in())
+
+    def sign_out(self) -> None:
+        """Forget the kept tokens; raises as `StoredTokenCache.forget`. At Microsoft they stay good until they end."""
+        with self._cache.alone(or_without=True):
+            self._cache.forget()
+        self._token = None
+
     def reach_login(self) -> None:
         """Ask the login for its discovery document, and for nothing else; raises as `current`, but for sign-ins."""
         session = LoginSession(self._settings)
@@ -303,7 +313,7 @@ class TokenSource:
         """Return the kept token where it lasts: then nobody is asked, and no lock is needed."""
         cache = self._cache.load(import_file=False)
         accounts = self._accounts(cache)
-        if not accounts and not self._cache.can_import() and not self._handed_in():
+        if not accounts and not self.signs_in_by_itself():
             raise refusal("not_signed_in", {})
         return self._usable(cache, accounts[0], lasting) if len({a["home_account_id"] for a in accounts}) == 1 else None
 

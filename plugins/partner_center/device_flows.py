@@ -23,7 +23,7 @@ DESCRIPTION = "A sign-in by device code that waits for its person. Goes away by 
 def keep(flow: Mapping[str, Any]) -> str:
     """Keep a flow and return the Variable's name; those that ended and were left behind are removed."""
     for left_behind in airflow_store.names(VARIABLE_PREFIX):
-        other = _parsed(airflow_store.get(left_behind))
+        other = parsed(airflow_store.get(left_behind))
         if other is None or other["expires_at"] < time.time():
             airflow_store.remove(left_behind)
     key = VARIABLE_PREFIX + hashlib.sha256(flow["device_code"].encode()).hexdigest()[:16]
@@ -38,7 +38,7 @@ def read(key: str) -> dict[str, Any]:
         SignInRequired: it is there no more: it has ended, or somebody deleted it.
         VariableUnreadable: it cannot be read.
     """
-    flow = _parsed(airflow_store.get(key))
+    flow = parsed(airflow_store.get(key))
     if flow is None:
         raise SignInRequired("code_expired", REASONS["code_expired"].tell())
     return flow
@@ -49,7 +49,8 @@ def forget(key: str) -> None:
     airflow_store.remove(key)
 
 
-def _parsed(text: str | None) -> dict[str, Any] | None:
+def parsed(text: str | None) -> dict[str, Any] | None:
+    """Return the flow of a Variable; None where there is none, or somebody put something else there."""
     try:
         flow = json.loads(text or "")
     except ValueError:

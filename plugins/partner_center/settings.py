@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -101,6 +102,19 @@ def parse_number(text: str, name: str) -> float:
     if not 0 <= number < 1e9:
         raise ConfigurationError(f"{name} is no number of zero or more. Correct it, or delete it for the default.")
     return number
+
+
+def sync_interval(env: Mapping[str, str]) -> timedelta:
+    """Return the time between two scheduled runs.
+
+    Raises:
+        ConfigurationError: the environment's value is no number of seconds.
+    """
+    name = f"{ENVIRONMENT_PREFIX}SYNC_INTERVAL"
+    text = env.get(name) or "600"
+    if not text.isdecimal() or int(text) == 0:
+        raise ConfigurationError(f"{name} is {text!r}. Set it to whole seconds, such as 600.")
+    return timedelta(seconds=int(text))
 
 
 def resolve(

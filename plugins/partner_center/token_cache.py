@@ -37,6 +37,9 @@ class Store(Protocol):
     def write(self, text: str) -> None:
         """Keep the text."""
 
+    def forget(self) -> None:
+        """Remove the text and the sign-in's state."""
+
     def mask(self, secret: str) -> None:
         """Make sure that the secret never shows in a log."""
 
@@ -72,6 +75,13 @@ class VariableStore:
         from partner_center import airflow_store
 
         airflow_store.put(self._key, text, DESCRIPTION)
+
+    def forget(self) -> None:
+        """Delete both Variables."""
+        from partner_center import airflow_store
+
+        airflow_store.remove(self._key)
+        airflow_store.remove(self._state_key)
 
     def mask(self, secret: str) -> None:
         """Give the secret to Airflow's masker."""
@@ -157,6 +167,23 @@ class StoredTokenCache:
             raise
         return True
 
+    def forget(self) -> None:
+        """Forget the tokens and what the next sign-in had to bring; to be done alone.
+
+        Raises:
+            ConfigurationError: they are kept where Airflow cannot delete them.
+            VariableUnreadable: it is not known whether they are gone.
+        """
+        self._store.forget()
+        if self.can_import():
+            # Where nothing is kept, the obsolete file would bring its sign-in back.
+            self._store.write(_EMPTY)
+        if self._store.read() not in {None, _EMPTY}:
+            raise ConfigurationError(
+                "The token cache does not stand in Airflow's database but in its environment or a secrets backend, so "
+                f"nobody was signed out. Remove {TOKEN_CACHE_VARIABLE} (or the account's own) there."
+            )
+
     def claims(self) -> str | None:
         """Return what a claims challenge asks of the next sign-in, as JSON, or None."""
         try:
@@ -219,6 +246,7 @@ def _refresh_tokens(text: str) -> int:
         return 0
 
 
+_EMPTY = "{}"
 _BROKEN = (
     f"The Variable {TOKEN_CACHE_VARIABLE} is not a token cache, so nobody counts as signed in. Delete the Variable "
     "and sign in again: python scripts/partner_center_device_code_flow.py"

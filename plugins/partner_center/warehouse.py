@@ -7,6 +7,8 @@ that `tables_of` names, else the default account's. No statement names a schema,
 from __future__ import annotations
 
 import contextlib
+import copy
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -131,8 +133,12 @@ def _is_transient(err: psycopg.Error) -> bool:
 
 
 @contextlib.contextmanager
-def connect() -> Iterator[psycopg.Connection[Any]]:
+def connect(within: int | None = None) -> Iterator[psycopg.Connection[Any]]:
     """Open the connection ``partner_center_db`` (times in UTC); commits at the end, rolls back on an error.
+
+    Args:
+        within: seconds after which a server that does not answer counts as away; the connection's own connect_timeout
+            wins.
 
     Raises:
         ConfigurationError: there is no such connection.
@@ -143,6 +149,8 @@ def connect() -> Iterator[psycopg.Connection[Any]]:
 
     try:
         hook = PostgresHook(WAREHOUSE_CONNECTION_ID)
+        if within is not None:
+            hook = PostgresHook(connection=_hurried(hook.connection, within))
         with translated_errors(), _session(hook) as connection:
             yield connection
     except AirflowNotFoundException as err:
@@ -150,6 +158,12 @@ def connect() -> Iterator[psycopg.Connection[Any]]:
             f"The connection {WAREHOUSE_CONNECTION_ID} does not exist, so there is no database to load into. Create it "
             "(type Postgres) under Admin > Connections."
         ) from err
+
+
+def _hurried(connection: Any, within: int) -> Any:
+    hurried = copy.deepcopy(connection)
+    hurried.extra = json.dumps({"connect_timeout": within, **connection.extra_dejson})
+    return hurried
 
 
 _account: ContextVar[Account] = ContextVar("account", default=accounts.DEFAULT)

@@ -1,4 +1,4 @@
-"""The command line: `python -m scripts.local_stack demo` or `up`."""
+"""The command line: `python -m scripts.local_stack demo`, `up` or `screenshots`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from io import TextIOWrapper
 
 from .demo import demo
 from .processes import adopt_orphans, end_orphans, signals_as_exceptions
+from .screenshots import screenshots
 from .steps import StackError, Stopped, say
 from .up import up
 
-COMMANDS = {"demo": demo, "up": up}
+COMMANDS = {"demo": demo, "up": up, "screenshots": screenshots}
 
 
 def main() -> int:

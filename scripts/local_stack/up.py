@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,6 +49,23 @@ def up() -> None:
     begun = time.monotonic()
     plan = make_plan(dotenv=True)
     say("Partner Center referral sync: Airflow with its UI")
+    with running(plan) as (airflow, user, password):
+        say_welcome(plan, user, password, time.monotonic() - begun)
+        try:
+            airflow.wait()
+        except Stopped:
+            say("\n  Stopping ...")  # how this is meant to end
+            return
+        must_run(airflow, "Airflow", READ_LOG, LOG)
+
+
+@contextmanager
+def running(plan: Plan) -> Iterator[tuple[subprocess.Popen[bytes], str, str | None]]:
+    """Run all of Airflow until the end of the block; give its process, and the user and password to log in with.
+
+    Raises:
+        StackError: a part did not start.
+    """
     with only_one(), ExitStack() as parts:
         choose_keys(plan)
         choose_ports(plan)
@@ -62,13 +80,7 @@ def up() -> None:
             sign_in(plan, PYTHON, found)
         airflow = parts.enter_context(start_airflow(plan))
         wait_until_healthy(airflow, plan)
-        say_welcome(plan, user, password, time.monotonic() - begun)
-        try:
-            airflow.wait()
-        except Stopped:
-            say("\n  Stopping ...")  # how this is meant to end
-            return
-        must_run(airflow, "Airflow", READ_LOG, LOG)
+        yield airflow, user, password
 
 
 def choose_ports(plan: Plan) -> str:
@@ -136,6 +148,7 @@ def say_welcome(plan: Plan, user: str, password: str | None, seconds: float) -> 
     say(f"    Address   {plan.environment['AIRFLOW__API__BASE_URL']}")
     say(f"    User      {user}")
     say(f"    Password  {password or '(none asked for)'}")
+    say("\n  The referrals are under Partner Center in the navigation.")
     if not plan.simulated:
         say(f"\n  Sign in to Partner Center: run the DAG partner_center_sign_in, or {BY_HAND}")
         say("  in another shell. The Variable partner_center_enabled switches the sync on.")

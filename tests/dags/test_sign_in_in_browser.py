@@ -62,10 +62,41 @@ def test_a_person_declines(airflow, page):
     assert variables(airflow) == {}
 
 
-def test_within_airflows_frame_the_page_shows_the_way_out(airflow, page):
+def framed(page):
+    """Show the page in a frame like Airflow's, and return the page around it and the frame."""
     address, outside = page.url, page.context.pages[0]
     outside.evaluate(FRAME, address)
-    inside = outside.frame_locator("iframe")
-    inside.get_by_text("Copy this address into a tab of its own").wait_for()
-    assert inside.get_by_text(address, exact=True).inner_text() == address
-    assert inside.get_by_role("button").count() == 0
+    return outside, outside.frame_locator("iframe")
+
+
+def test_within_airflows_frame_a_link_leads_out(airflow, page):
+    _, inside = framed(page)
+    assert inside.get_by_text(page.url, exact=True).inner_text() == page.url
+    assert inside.get_by_role("button", name="Sign in with this browser").count() == 0
+    with page.context.expect_page() as opened:
+        inside.get_by_role("link", name="Open the sign-in page in a tab of its own").click()
+    opened.value.get_by_role("button", name="Sign in with this browser").wait_for()
+
+
+def test_within_airflows_frame_a_person_signs_in_with_a_code(airflow, simulator, page):
+    _, inside = framed(page)
+    inside.get_by_role("button", name="Show a code").click()
+    code = inside.locator("#user-code").inner_text()
+    with page.context.expect_page() as opened:
+        inside.locator("#device-address").click()
+    assert opened.value.url == f"{simulator.url}/device"
+    assert list(variables(airflow)) != [CACHE]
+    assert simulator.control.approve(code) == {"approved": 1}
+    inside.get_by_text("Signed in as s***@partner.example").wait_for()
+    assert list(variables(airflow)) == [CACHE]
+    # Nothing polls any more.
+    assert inside.locator("[hx-post]").count() == 0
+
+
+def test_a_person_signs_out(airflow, simulator, page):
+    simulator.control.settings(auto_approve=True)
+    page.get_by_role("button", name="Sign in with this browser").click()
+    page.get_by_role("link", name="Who is signed in").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_text("Nobody is signed in").wait_for()
+    assert variables(airflow) == {}

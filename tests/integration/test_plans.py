@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 import psycopg
+import psycopg.sql
 import pytest
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
+from tests.support.environment import ROOT
 from tests.support.sync import SQL, Sync, referral, request_of
 from tests.support.warehouse import Warehouse
 
@@ -279,3 +282,167 @@ def whole_table(scans: list[Scan]) -> list[bool]:
         if scan.kind == "Seq Scan" or (scan.kind != "Bitmap Heap Scan" and scan.condition is None)
     ]
     return [any(mark in statement for statement in unconditional) for mark in ("as\nwith absent as", "with swept as")]
+
+
+# --- what the pages ask ----------------------------------------------------------------------------------------------
+
+PAGES_STOCK = 50_000
+# What vacuum could not mark, as where a page was in use: a small part.
+FEW_PAGES = PAGES_STOCK // 10
+# Rows as wide as real ones, or reading all of the table would be as cheap as its index.
+FILL_PAGES = f"""
+insert into partner_center_referrals (
+    referral_id, referral_type, name, customer_name, status, direction, domain, link_status, updated_at, created_at,
+    expires_at, deal_value, currency, raw_data, content_hash, mapping_version, read_at, first_synced_at, first_run_id,
+    synced_at, last_run_id
+)
+select
+    md5(n::text), 'co-sell', 'Migration ' || n, 'Customer ' || n % 500,
+    case when n % 5000 = 1 then 'Suspended' else 'New' end, 'Incoming', 'd' || n % 5000 || '.com', 'linked',
+    now() - n * interval '1 minute', now() - n * interval '1 minute', now() + (n % 100) * interval '1 day', n, 'EUR',
+    jsonb_build_object('text', (select string_agg(md5(n::text || word), '') from generate_series(1, 40) as word)),
+    '\\x00', 1, now(), now(), 'r', now(), 'r'
+from generate_series(1, {PAGES_STOCK}) as n;
+
+insert into partner_center_companies (domain, names, countries, first_seen_at, last_seen_at)
+select 'd' || n || '.com', '{{n}}', '{{}}', now(), now() - n * interval '1 second' from generate_series(1, 4999) as n;
+
+insert into partner_center_referral_history (referral_id, changed_at, run_id, field, old_value, new_value)
+select
+    md5(n::text), now() - (n % 2000) * interval '10 minutes', 'earlier-' || 1 + n % 2000, 'name', 'a', 'b'
+from generate_series(1, {PAGES_STOCK}) as n;
+
+insert into partner_center_quarantine (run_id, reason, raw, received_at)
+select 'earlier-' || n % 4000, 'no_id', '{{}}', now() from generate_series(1, {PAGES_STOCK}) as n;
+
+insert into partner_center_sync_runs (
+    run_id, mode, direction, statuses, dry_run, started_at, finished_at, read_at, loaded_at, state
+)
+select 'earlier-' || n, 'incremental', 'Incoming', '{{New}}', false, at, at, at, at, 'success'
+from generate_series(1, {PAGES_STOCK}) as n
+cross join lateral (select now() - n * interval '10 minutes' as at) as began;
+"""
+
+
+@pytest.fixture(scope="module", params=["postgres18", "postgres15"])
+def pages_warehouse(airflow_home: Any, request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """A warehouse that pages are read from, filled once."""
+    from partner_center.warehouse import ensure_schema
+    from tests.support.warehouse import CONNECTION
+
+    server = request.getfixturevalue(request.param)
+    name = server.make_database()
+    made = Warehouse(server.dsn(name))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(CONNECTION, made.connection)
+        ensure_schema(ROOT / "include" / "migrations", auto_migrate=True)
+        # An autovacuum that runs meanwhile keeps ours from seeing that everything is there for all.
+        made.execute(";".join(f"alter table {table} set (autovacuum_enabled = off)" for table in sorted(GROWS)))
+        # What a server has not on disk yet, vacuum does not take for visible to all.
+        made.execute(f"set synchronous_commit = on; {FILL_PAGES}")
+        made.execute("checkpoint")
+        vacuum(made)
+        yield made
+    server.drop_database(name)
+
+
+def vacuum(warehouse: Warehouse) -> None:
+    """Vacuum until every page of the referrals is known to be visible to all; an autoanalyze can stand in the way."""
+    for _ in range(60):
+        warehouse.execute("vacuum (analyze)")
+        known = "select relallvisible >= relpages from pg_class where relname = 'partner_center_referrals'"
+        if warehouse.value(known):
+            return
+        time.sleep(0.5)
+    raise AssertionError("vacuum leaves pages out")
+
+
+def plans_of(act: Callable[[Any], Any]) -> list[dict[str, Any]]:
+    """Return the nodes of the plans of all statements that a page sends."""
+    from partner_center.accounts import DEFAULT
+    from partner_center.ui.reading import reading
+
+    nodes: list[dict[str, Any]] = []
+
+    class Explained(psycopg.Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+            cursor = psycopg.Cursor(self.connection, row_factory=tuple_row)
+            row = cursor.execute(psycopg.sql.SQL("explain (analyze, format json) ") + query, params).fetchone()
+            assert row is not None
+            walk(row[0][0]["Plan"])
+            return super().execute(query, params, **kwargs)
+
+    def walk(node: dict[str, Any]) -> None:
+        nodes.append(node)
+        for inner in node.get("Plans", []):
+            walk(inner)
+
+    with reading(DEFAULT) as reader:
+        reader._connection.cursor_factory = Explained
+        act(reader)
+    return [node for node in nodes if "Relation Name" in node and node["Actual Loops"]]
+
+
+def inbox_plans(sort: str = "updated", **asked: Any) -> list[dict[str, Any]]:
+    from partner_center.ui import inbox
+
+    filters = inbox.Filters(**asked)
+    return plans_of(lambda reader: inbox.total(reader, filters, inbox.page(reader, filters, sort)))
+
+
+def heap_fetches(nodes: list[dict[str, Any]]) -> int:
+    return sum(node.get("Heap Fetches", 0) for node in nodes)
+
+
+@pytest.mark.parametrize("sort", ["updated", "created", "expires", "value", "customer"])
+def test_the_narrow_index_alone_answers_the_inbox(pages_warehouse: Warehouse, sort: str) -> None:
+    for asked in ({}, {"status": "suspended"}, {"status": "open", "expiring": True}, {"q": "cust 77"}, {"q": "zzz"}):
+        found = inbox_plans(sort, **asked)
+        index = "search" if "q" in asked or sort == "customer" else "inbox"
+        assert f"partner_center_referrals_{index}" in {node.get("Index Name") for node in found}
+        assert heap_fetches(found) <= FEW_PAGES
+        # Of the wide rows, one for each that is shown.
+        wide = [node for node in found if node["Node Type"] != "Index Only Scan"]
+        assert {node["Node Type"] for node in wide} <= {"Index Scan"}
+        assert sum(node["Actual Rows"] * node["Actual Loops"] for node in wide) <= 51
+
+
+def test_the_first_page_reads_what_it_counts_and_a_later_one_what_it_shows(pages_warehouse: Warehouse) -> None:
+    from partner_center.accounts import DEFAULT
+    from partner_center.ui import inbox
+    from partner_center.ui.reading import reading
+
+    def rows_of(after: str | None) -> int:
+        found = plans_of(lambda reader: inbox.page(reader, inbox.Filters(), after=after))
+        return max(node["Actual Rows"] * node["Actual Loops"] for node in found)
+
+    with reading(DEFAULT) as reader:
+        after = inbox.page(reader, inbox.Filters()).next_cursor
+    assert rows_of(None) == inbox.MOST_COUNTED + 1
+    assert rows_of(after) <= 51
+
+
+def test_the_narrow_index_alone_answers_the_overview(pages_warehouse: Warehouse) -> None:
+    from partner_center.ui import totals
+
+    (scan,) = plans_of(totals.totals)
+    assert scan["Node Type"] == "Index Only Scan"
+    assert heap_fetches([scan]) <= FEW_PAGES
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("domains", {"q": "", "after_seen": None, "after_domain": "", "limit": 51}),
+        ("domain", {"domain": "d77.com"}),
+        ("runs", {"state": "", "after_started": None, "after_run": "", "limit": 51}),
+        ("run_changes", {"run_id": "earlier-77"}),
+        ("quarantine", {"all": False, "after": None, "limit": 26}),
+        ("quarantine", {"all": True, "after": 40_000, "limit": 26}),
+        ("referral", {"referral_id": "x"}),
+    ],
+)
+def test_the_other_pages_go_through_indexes(pages_warehouse: Warehouse, name: str, asked: dict[str, Any]) -> None:
+    found = plans_of(lambda reader: reader.rows(name, asked))
+    assert [node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"] == []
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in found) < 3_000

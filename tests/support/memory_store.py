@@ -33,6 +33,9 @@ class MemoryStore:
         self.writes.append(text)
         self.text = text
 
+    def forget(self) -> None:
+        self.text = self.state = None
+
     def mask(self, secret: str) -> None:
         assert secret
         self.masked.add(secret)

@@ -8,25 +8,22 @@ redeemed here. Neither code nor token nor verifier reaches a page or a log (docs
 from __future__ import annotations
 
 import logging
-import os
-from urllib.parse import urlencode
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from partner_center import accounts, sign_in
-from partner_center.accounts import CONNECTIONS_ENVIRONMENT
+from partner_center import sign_in
+from partner_center.accounts import Account
 from partner_center.errors import ConfigurationError
 from partner_center.hook import PartnerCenterHook
 from partner_center.redaction import mask_email
 from partner_center.retrying import once
-from partner_center.settings import CONNECTION_ID
 from partner_center.ui import flows, guards
 from partner_center.ui.addresses import PREFIX, base_url, can_be_returned_to
 from partner_center.ui.query_hiding import CALLBACK_PATH, answer_in
-from partner_center.ui.rendering import page
+from partner_center.ui.rendering import is_framed, page, query_of
 
 PAGE_PATH, START_PATH = "/sign-in", "/sign-in/start"
 # The form's answer leads to Microsoft's page, and from there, in a federated tenant, on to the partner's own. Browsers
@@ -34,41 +31,45 @@ PAGE_PATH, START_PATH = "/sign-in", "/sign-in/start"
 _FORMS = "'self' https:"
 
 log = logging.getLogger(__name__)
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 
-@router.get(PAGE_PATH, dependencies=[guards.MAY_READ])
-def show(request: Request, user: GetUserDep, connection: str = CONNECTION_ID) -> Response:
+@router.get(PAGE_PATH)
+def show(request: Request, user: GetUserDep, account: guards.SignInReadable) -> Response:
     """Show who is signed in, without asking Microsoft, and the ways to sign in.
 
     Raises:
         HTTPException: there is no such account.
         ApiUnavailable: who is signed in could not be read.
     """
-    return _page(request, user, _hook(connection))
+    return _page(request, user, account)
 
 
-@router.post(START_PATH, dependencies=[guards.MAY_SIGN_IN, guards.FROM_OWN_PAGE])
-def start(request: Request, user: GetUserDep, connection: str = CONNECTION_ID) -> Response:
+@router.post(START_PATH, dependencies=[guards.FROM_OWN_PAGE])
+def start(request: Request, user: GetUserDep, account: guards.SignInAllowed) -> Response:
     """Begin a sign-in and send the browser to Microsoft's page.
 
     Raises:
         HTTPException: there is no such account.
         ApiUnavailable, ConfigurationError: as `TokenSource.start_browser_flow`.
     """
-    hook = _hook(connection)
-    if _is_framed(request) or not can_be_returned_to(base_url(request)):
-        return _page(request, user, hook, status=400)
+    if is_framed(request) or not can_be_returned_to(base_url(request)):
+        return _page(request, user, account, status=400)
+    hook = PartnerCenterHook(account.connection_id)
     hook.tokens.signed_in()  # raises where nothing could be kept, before a person takes the trouble
     with once():  # a proxy in front waits for a minute, and the person presses again
         flow = hook.tokens.start_browser_flow(_callback_url(request), response_mode="query")
-    flows.keep(flow, user.get_id(), connection)
-    log.info("%s began a sign-in to Partner Center for the connection %s.", mask_email(user.get_name()), connection)
+    flows.keep(flow, user.get_id(), account.connection_id)
+    log.info(
+        "%s began a sign-in to Partner Center for the connection %s.",
+        mask_email(user.get_name()),
+        account.connection_id,
+    )
     return RedirectResponse(flow["auth_uri"], 303)
 
 
-@router.get(CALLBACK_PATH, dependencies=[guards.MAY_SIGN_IN])
-def finish(request: Request, user: GetUserDep) -> Response:
+@router.get(CALLBACK_PATH)
+def finish(request: Request, user: GetUserDep, _: guards.SignInAllowed) -> Response:
     """Take what Microsoft's page sends back, once, and say who is signed in.
 
     It comes from another site, as it must: the state, which that site got from here, binds it.
@@ -83,56 +84,33 @@ def finish(request: Request, user: GetUserDep) -> Response:
     hook.tokens.finish_browser_flow(begun.flow, answer)
     report = sign_in.report(begun.connection_id)
     log.info("%s signed in to Partner Center for the connection %s.", mask_email(user.get_name()), begun.connection_id)
-    query = _query(begun.connection_id)
-    return page(request, "signed_in.html", lines=report.lines(), problem=report.problem, query=query)
+    account = Account(begun.connection_id)
+    return page(request, "signed_in.html", account=account, lines=report.lines(), problem=report.problem)
 
 
-def _page(request: Request, user: BaseUser, hook: PartnerCenterHook, status: int = 200) -> Response:
-    connection_id, signed_in, problem = hook.partner_center_conn_id, None, ""
+def _page(request: Request, user: BaseUser, account: Account, status: int = 200) -> Response:
+    signed_in, comes_by_itself, problem = None, False, ""
     try:
-        signed_in = hook.tokens.signed_in()
+        tokens = PartnerCenterHook(account.connection_id).tokens
+        signed_in, comes_by_itself = tokens.signed_in(), tokens.signs_in_by_itself()
     except ConfigurationError as err:
         problem = str(err)
     return page(
         request,
         "sign_in.html",
         status,
+        account=account,
         forms=_FORMS,
-        connection_id=connection_id,
-        query=_query(connection_id),
-        others={each: _query(each) for each in accounts.connections(os.environ) if each != connection_id},
         signed_in=signed_in,
+        comes_by_itself=comes_by_itself,
         problem=problem,
         is_allowed=guards.is_allowed_to_sign_in(request, user),
-        is_framed=_is_framed(request),
         can_return=can_be_returned_to(base_url(request)),
         base_url=base_url(request),
-        page_url=f"{base_url(request)}{PREFIX}{PAGE_PATH}{_query(connection_id)}",
+        page_url=f"{base_url(request)}{PREFIX}{PAGE_PATH}{query_of(account)}",
         callback_url=_callback_url(request),
     )
 
 
-def _hook(connection_id: str) -> PartnerCenterHook:
-    """Return the hook of an account.
-
-    Raises:
-        HTTPException: 404 where the connection is none: its password would go to a login as a client secret.
-        ConfigurationError: as `accounts.listed`.
-    """
-    if connection_id not in accounts.connections(os.environ):
-        told = f"There is no such partner account. Others than the first are listed in {CONNECTIONS_ENVIRONMENT}, which"
-        raise HTTPException(404, f"{told} the API server has to know, too.")
-    return PartnerCenterHook(connection_id)
-
-
-def _is_framed(request: Request) -> bool:
-    """Say whether the page is shown within another one, where Microsoft's does not open."""
-    return request.headers.get("sec-fetch-dest") in {"iframe", "frame", "embed", "object"}
-
-
 def _callback_url(request: Request) -> str:
     return f"{base_url(request)}{PREFIX}{CALLBACK_PATH}"
-
-
-def _query(connection_id: str) -> str:
-    return "" if connection_id == CONNECTION_ID else f"?{urlencode({'connection': connection_id})}"
