@@ -63,6 +63,20 @@ class Watch:
             self.elsewhere.append(request.url)
 
 
+TABLES = """
+partner_center_referrals, partner_center_referral_history, partner_center_referral_versions, partner_center_quarantine,
+partner_center_skipped, partner_center_sync_runs, partner_center_companies, partner_center_link_overrides
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(airflow_warehouse) -> Iterator[None]:
+    """Leave the warehouse, which others share, as empty as it was."""
+    yield
+    if airflow_warehouse.value("select to_regclass('partner_center_referrals')"):
+        airflow_warehouse.execute(f"truncate {TABLES}")
+
+
 @pytest.fixture
 def home(airflow) -> Iterator[Any]:
     """Airflow's first page, logged in."""
@@ -83,10 +97,7 @@ def stored(airflow, airflow_warehouse, monkeypatch) -> Any:
 
     monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER_DB", airflow_warehouse.connection)
     ensure_schema(ROOT / "include" / "migrations", auto_migrate=True)
-    airflow_warehouse.execute(
-        "truncate partner_center_referrals, partner_center_referral_history, partner_center_quarantine, "
-        "partner_center_skipped, partner_center_sync_runs, partner_center_companies"
-    )
+    airflow_warehouse.execute(f"truncate {TABLES}")
     rows = [named(number, name) for number, name in enumerate(NAMES * 8)]
     Sync(airflow_warehouse)(*rows, referral(900, status="Closed"), "no JSON")
     Sync(airflow_warehouse)(rows[0] | {"status": "Active", "updatedDateTime": "2026-11-02T00:00:00Z"}, run_id="run-2")

@@ -55,7 +55,10 @@ def test_airflow_finds_the_plugin_and_nothing_else(airflow_home):
         "/partner-center",
         "Partner Center",
     )
-    # With a url_route Airflow would show the page in a frame, where Microsoft's does not open.
-    (view,) = plugin.external_views
-    assert "url_route" not in view
-    assert view["href"] == "partner-center/sign-in"
+    # With a url_route Airflow shows a page in a frame, where Microsoft's does not open.
+    views = {(view["destination"], view["href"]): view.get("url_route") for view in plugin.external_views}
+    assert views == {
+        ("nav", "partner-center/"): "partner-center",
+        ("dag", "partner-center/?dag={DAG_ID}"): "partner-center-dag",
+        ("nav", "partner-center/sign-in"): None,
+    }

@@ -20,6 +20,17 @@ def make_dags_known(folder: Path) -> None:
     sync_bag_to_db(bag, "dags-folder", None)
 
 
+def is_known(*dag_ids: str) -> bool:
+    """Say whether Airflow knows DAGs, and holds none of them for gone."""
+    from airflow.models import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import func, select
+
+    with create_session() as session:
+        known = select(func.count()).where(DagModel.dag_id.in_(dag_ids), DagModel.is_stale.is_(False))
+        return session.scalar(known) == len(dag_ids)
+
+
 def runs_of(dag_id: str) -> list[Any]:
     """Return the runs of a DAG."""
     from airflow.models import DagRun
