@@ -80,7 +80,7 @@ def health(account: Account) -> Health:
     """Return how an account's sync is; never raises."""
     try:
         return _judged(account)
-    except Exception as err:
+    except Exception as err:  # whoever watches needs an answer that is red, not a page of an error
         log.exception("The health of %s could not be found out.", account.connection_id)
         return Health("failing", _UNKNOWN, is_enabled=False, detail=f"Unexpected {type(err).__name__}.")
 

@@ -52,7 +52,7 @@ def of(account: Account, run_id: str) -> Progress | None:
         return None
     try:
         with reading(account, _SECONDS) as reader:
-            return Progress(run, reader.row("progress_run", {"run_id": run_id}))
+            return Progress(run, reader.row("run", {"run_id": run_id}))
     except SchemaBehind:
         return Progress(run, None)  # the first run makes the tables
     except PartnerCenterError as err:

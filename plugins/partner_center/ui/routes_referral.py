@@ -53,7 +53,6 @@ def show(
         "referral.html",
         account=account,
         referral=referral,
-        raw=raw,
         raw_text=to_readable_json(raw),
         people=people(raw),
         timeline=timeline,
