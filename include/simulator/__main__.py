@@ -25,6 +25,7 @@ def main() -> int:
         host=options.host,
         port=options.port,
         state_dir=options.state_dir,
+        name=options.name,
     )
     with simulator:
         names = ("url", "ca", "tenant", "client_id", "authority")
@@ -40,6 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", choices=LOOPBACK)
     parser.add_argument("--port", default=0, type=int, help="0 takes a free one")
     parser.add_argument("--state-dir", help="where the CA is kept; a temporary directory by default")
+    parser.add_argument("--name", help="of the container it runs in: listens on every address, without a login")
     parser.add_argument("--page-size", default=100, type=int, help="rows of a page when $top is absent")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop at the end of stdin")
     return parser.parse_args()

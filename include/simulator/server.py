@@ -22,6 +22,7 @@ from simulator.control import Control
 from simulator.state import State
 
 LOOPBACK = ("127.0.0.1", "localhost")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - see Simulator's `name`
 TENANT = "7e4a11d0-0000-4000-8000-0000000000a1"
 CLIENT_ID = "c11e47a9-0000-4000-8000-0000000000b2"
 START_TIMEOUT = 30
@@ -31,6 +32,18 @@ class Simulator:
     """Partner Center and its login on a port of the loopback.
 
     Attributes: url, ca (path of the certificate to trust), tenant, client_id, authority, control.
+
+    Args:
+        dataset: what is there, as `python -m simulator --help` says.
+        page_size: rows of a page when $top is absent.
+        host: where it listens.
+        port: 0 takes a free one.
+        state_dir: where the certificate authority is kept; by default in a temporary directory.
+        name: what others call this machine. It then listens on every address, without a login: for a container
+            whose network holds nobody else.
+
+    Raises:
+        ValueError: the host is not this machine's loopback.
     """
 
     def __init__(
@@ -41,6 +54,7 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
         state_dir: Path | str | None = None,
+        name: str | None = None,
     ) -> None:
         if host not in LOOPBACK:
             problem = f"The control has no login, so the simulator listens on {' or '.join(LOOPBACK)} only."
@@ -49,7 +63,8 @@ class Simulator:
         self.client_id = CLIENT_ID
         self._dataset = dataset
         self._page_size = page_size
-        self._address = (host, port)
+        self._name = name or host
+        self._address = (EVERYWHERE if name else host, port)
         self._state_dir = state_dir
         self._resources = contextlib.ExitStack()
 
@@ -71,7 +86,7 @@ class Simulator:
             ca, certificate = tls.authority(Path(directory))
             listener = stack.enter_context(contextlib.closing(_listen(*self._address)))
             self.ca = str(certificate)
-            self.url = f"https://{self._address[0]}:{listener.getsockname()[1]}"
+            self.url = f"https://{self._name}:{listener.getsockname()[1]}"
             self.authority = f"{self.url}/{self.tenant}"
             state = State(
                 dataset=self._dataset,
@@ -102,7 +117,7 @@ class Simulator:
             log_level="critical",
             access_log=False,
             server_header=False,
-            ssl_context_factory=lambda _config, _default: tls.server_context(ca, plain_http),
+            ssl_context_factory=lambda _config, _default: tls.server_context(ca, self._name, plain_http),
             timeout_keep_alive=60,
         )
         server = _Server(config)

@@ -27,8 +27,8 @@ def authority(directory: Path) -> tuple[trustme.CA, Path]:
     return ca, certificate
 
 
-def server_context(ca: trustme.CA, on_plain_http: Callable[[], None]) -> ssl.SSLContext:
-    """Make the server's TLS context; `on_plain_http` hears of clients that spoke HTTP without TLS."""
+def server_context(ca: trustme.CA, name: str, on_plain_http: Callable[[], None]) -> ssl.SSLContext:
+    """Make the TLS context of the server of that name; `on_plain_http` hears of clients that spoke HTTP without TLS."""
 
     class Handshake(ssl.SSLObject):
         """Tells a plain request apart from other failed handshakes: its bearer was readable on the wire."""
@@ -43,5 +43,5 @@ def server_context(ca: trustme.CA, on_plain_http: Callable[[], None]) -> ssl.SSL
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslobject_class = Handshake
-    ca.issue_cert(*NAMES).configure_cert(context)
+    ca.issue_cert(*{*NAMES, name}).configure_cert(context)
     return context
