@@ -1,6 +1,7 @@
 # `make` alone shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up screenshots doctor test test-unit lint format bench bench-scale bench-ui migrate lock clean distclean
+.PHONY: help setup demo up screenshots doctor test test-unit lint format audit sbom check-helm \
+	bench bench-scale bench-ui migrate lock clean distclean
 
 # Set it to choose the interpreter: make setup PYTHON=/path/to/python3.12
 PYTHON ?=
@@ -13,7 +14,9 @@ unexport UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT UV_CONSTRAINT UV_NO_BINARY
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 SPELLED := $(wildcard README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs dags plugins include scripts tests .ci \
-	Makefile pyproject.toml docker-compose.yaml Dockerfile .env.example)
+	Makefile pyproject.toml docker-compose.yaml Dockerfile .env.example deploy packages.txt airflow_settings.example.yaml)
+SHELLS := .ci/run $(wildcard scripts/*.sh scripts/*/*.sh)
+YAMLS := $(wildcard deploy docker-compose*.yaml airflow_settings.example.yaml .astro)
 PYTHONS := $(wildcard dags plugins include scripts tests)
 
 help: ## this list
@@ -41,19 +44,34 @@ test: setup ## all tests, the quick ones first
 test-unit: setup ## the unit tests alone: seconds
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
-lint: setup ## formatter, linter, types, SQL, spelling, and the lock against the pins
+lint: setup ## formatter, linter, types, SQL, shell, Dockerfile, YAML, spelling, and the lock against the pins
 	@$(BIN)/ruff format --check $(PYTHONS)
 	@$(BIN)/ruff check $(PYTHONS)
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint --disable-progress-bar include/sql
 	@$(BIN)/codespell $(SPELLED)
 	@$(BIN)/python scripts/check_lock.py
-	@if command -v shellcheck >/dev/null 2>&1; then shellcheck .ci/run scripts/*.sh; fi
+	@shellcheck $(SHELLS)
+	@hadolint Dockerfile
+	@yamllint --strict $(YAMLS)
 
 format: setup ## format Python and SQL, and repair what the linters can repair
 	@$(BIN)/ruff check --fix --exit-zero --quiet $(PYTHONS)
 	@$(BIN)/ruff format $(PYTHONS)
 	-@$(BIN)/sqlfluff fix --disable-progress-bar include/sql
+
+audit: setup ## known vulnerabilities of what the lock pins (says so where their data cannot be reached)
+	@$(BIN)/python scripts/check_vulnerabilities.py
+
+# One component is known to stand alone in it: our own, whose dependencies are the pins.
+sbom: setup ## the bill of materials of the lock, CycloneDX 1.6: build/sbom.cdx.json
+	@mkdir -p build
+	@$(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --output-format JSON --output-file build/sbom.cdx.json $(ARGS)
+	@printf '%s\n' build/sbom.cdx.json
+
+check-helm: setup ## the Helm values against the official chart: make check-helm CHART=path/of/airflow
+	@$(BIN)/python scripts/check_helm_values.py $(CHART)
 
 bench: setup ## the performance table
 	@$(BIN)/python tests/bench/bench.py $(ARGS)

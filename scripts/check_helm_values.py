@@ -36,11 +36,11 @@ def load(path: Path) -> dict[str, Any]:
     """Read a file of values.
 
     Raises:
-        ValueError: the file holds something else than an object.
+        TypeError: the file holds something else than an object.
     """
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds no values: it has to be an object. Look at its first lines.")
+        raise TypeError(f"{path} holds no values: it has to be an object. Look at its first lines.")
     return values
 
 
@@ -120,7 +120,9 @@ def main() -> int:
     for text in found:
         print(text, file=sys.stderr)
     if not found:
-        what = "schema, keys and helm template" if helm else "schema and keys (no helm on PATH, so nothing was rendered)"
+        what = (
+            "schema, keys and helm template" if helm else "schema and keys (no helm on PATH, so nothing was rendered)"
+        )
         print(f"Helm values fit chart {CHART_VERSION}: {len(COMBINATIONS)} combinations, {what}.")
     return 1 if found else 0
 

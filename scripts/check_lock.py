@@ -1,4 +1,4 @@
-"""Check, without a network, that the locks hold every direct pin and agree with each other."""
+"""Check, without a network, that the locks hold every direct pin, each with its hashes, and agree with each other."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ def differences(wanted: dict[str, str], locked: dict[str, str], where: str) -> l
     ]
 
 
+def unhashed(path: Path) -> list[str]:
+    """Name the entries of a lock that have no hash: pip would refuse them, and anybody could serve another file."""
+    entries = re.split(r"\n(?=[A-Za-z0-9])", path.read_text(encoding="utf-8"))
+    return [
+        f"{path.name}: {entry.split()[0]} has no hash"
+        for entry in entries
+        if PIN.match(entry) and not re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry)
+    ]
+
+
 def build_pins() -> dict[str, str]:
     """Return the pins of the build system."""
     with (ROOT / "pyproject.toml").open("rb") as file:
@@ -41,14 +51,16 @@ def main() -> int:
         *differences(direct, runtime, "requirements.lock"),
         *differences(direct | pins(ROOT / "requirements-dev.txt"), dev, "requirements-dev.lock"),
         *differences(runtime, dev, "requirements-dev.lock against requirements.lock"),
-        *differences(build_pins(), dev, "pyproject.toml's build-system against requirements-dev.lock"),
+        *differences(build_pins(), runtime, "pyproject.toml's build-system against requirements.lock"),
+        *unhashed(ROOT / "requirements.lock"),
+        *unhashed(ROOT / "requirements-dev.lock"),
     ]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
         print("The locks are behind the pins. Run `make lock` and commit both locks.", file=sys.stderr)
         return 1
-    print(f"Locks in step: {len(dev)} packages.")
+    print(f"Locks in step: {len(dev)} packages, each with its hashes.")
     return 0
 
 
