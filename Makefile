@@ -1,6 +1,6 @@
 # `make` alone shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up screenshots doctor test test-unit lint format audit sbom check-helm \
+.PHONY: help setup demo up screenshots doctor test test-unit test-compose lint format audit sbom check-helm \
 	bench bench-scale bench-ui migrate lock clean distclean
 
 # Set it to choose the interpreter: make setup PYTHON=/path/to/python3.12
@@ -43,6 +43,9 @@ test: setup ## all tests, the quick ones first
 
 test-unit: setup ## the unit tests alone: seconds
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+test-compose: setup ## the compose stack, deployed, broken and rolled back in docker (20 minutes; not in `make test`)
+	@sh tests/compose/run.sh $(ARGS)
 
 lint: setup ## formatter, linter, types, SQL, shell, Dockerfile, YAML, spelling, and the lock against the pins
 	@$(BIN)/ruff format --check $(PYTHONS)

@@ -52,7 +52,7 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
 
 
-QUICK_FIRST = ("unit", "simulator", "integration", "dags")
+QUICK_FIRST = ("unit", "simulator", "integration", "dags", "compose")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -114,5 +114,9 @@ class ApiUnavailable(PartnerCenterError):
         return type(self), (str(self), self.retry_after, self.reason)
 
 
+class ErasedMeanwhile(ApiUnavailable):
+    """A person was erased while a run was reading: what it has read may hold that person and is read anew."""
+
+
 class VariableUnreadable(ApiUnavailable):
     """An Airflow Variable exists, or may exist, and could not be read: it must not count as absent."""

@@ -19,6 +19,8 @@ import psycopg
 
 from partner_center.contract import Drift
 from partner_center.domains import CustomerDomain
+from partner_center.erased_people import ErasedPeople
+from partner_center.errors import ErasedMeanwhile
 from partner_center.referral import Quarantined, Referral, parse
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ set
     staged_at = null
 where run_id = %s
 """
+_ERASED = "select kind, fingerprint, salt from partner_center_erased_people"
 _LAST_QUARANTINED = "select coalesce(max(quarantine_id), 0) from partner_center_quarantine where run_id = %s"
 _FORGET_REPEATED = """
 delete from partner_center_quarantine as earlier
@@ -121,6 +124,7 @@ class StagingWriter:
         self._earlier = 0
         self._drift: Counter[Drift] = Counter()
         self._drift_examples: dict[Drift, str] = {}
+        self._erased = ErasedPeople(())
 
     def __enter__(self) -> StagingWriter:
         """Empty the run's staging area, and drop those of runs too old to be cleared."""
@@ -136,6 +140,7 @@ class StagingWriter:
         self._connection.execute(self._READ_AT, (self._run_id,))
         row = self._connection.execute(_LAST_QUARANTINED, (self._run_id,)).fetchone()
         self._earlier = row[0] if row else 0
+        self._erased = ErasedPeople(self._connection.execute(_ERASED))
         self._connection.commit()
         # Staging that a crash loses is fetched again: no reason to wait for the disk at every page.
         self._connection.execute("set synchronous_commit = off")
@@ -147,6 +152,7 @@ class StagingWriter:
             self._let_go(error)
             return
         self._land()
+        self._refuse_what_was_read_too_early()
         self._connection.execute(_FORGET_REPEATED, {"run_id": self._run_id, "last": self._earlier})
         self._connection.execute(_ANALYZE, ("partner_center_staged", self._run_id))
         self._tell_drift()
@@ -159,6 +165,8 @@ class StagingWriter:
         self.pages += 1
         good: list[_Numbered] = []
         bad: list[Quarantined] = []
+        if self._erased:
+            rows = [self._erased.strip(raw) for raw in rows]
         for raw in rows:
             self.fetched += 1
             row = parse(raw)
@@ -171,6 +179,14 @@ class StagingWriter:
         self._land()
         self._quarantine(bad)
         self._take_off(good)
+
+    def _refuse_what_was_read_too_early(self) -> None:
+        """Whoever erases tells first and looks through the tables then: so either sees these pages, or they see it."""
+        if len(ErasedPeople(self._connection.execute(_ERASED))) != len(self._erased):
+            raise ErasedMeanwhile(
+                "A person was erased while this run was reading, and may stand in what it has staged. Nothing of it "
+                "is loaded: it is read anew, without the person, by itself."
+            )
 
     def _take_off(self, rows: list[_Numbered]) -> None:
         cursor = self._connection.cursor()

@@ -198,12 +198,17 @@ def run_sql(connection: psycopg.Connection[Any], sql: str, parameters: Mapping[s
     Returns:
         The one row that the last statement selects, by column name.
     """
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
     with connection.cursor(row_factory=dict_row) as cursor:
-        for statement in PostgresHook.split_sql_string(sql):
+        for statement in statements(sql):
             cursor.execute(statement, parameters)
         return cursor.fetchone() or {}
+
+
+def statements(sql: str) -> list[str]:
+    """Return the statements of a text, each ended by a semicolon."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    return PostgresHook.split_sql_string(sql)
 
 
 def revisions(migrations: Path) -> tuple[str | None, str]:

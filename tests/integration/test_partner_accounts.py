@@ -101,7 +101,7 @@ def test_the_same_ids_in_two_accounts_are_different_referrals(emea: AccountSync,
     run_everything(emea, "emea")
     assert default.counts() == emea.counts() == before
     empty = {table for table, rows in before.items() if rows == 0}
-    assert empty == {"partner_center_link_overrides"}
+    assert empty == {"partner_center_link_overrides", "partner_center_erased_people"}
     assert default.warehouse.referrals() == at_home
     assert default.names() == {"id-1": "homerenamed", "id-2": "hometwo"}
     assert emea.names() == {"id-1": "emearenamed", "id-2": "emeatwo"}

@@ -25,7 +25,8 @@ FINISHED = {"success", "failed", "skipped", "upstream_failed"}
 class Airflow:
     """The REST API of a running Airflow, as its administrator.
 
-    Attributes: url, pid (of `airflow standalone`, whose children the tasks are), home (with the logs of all parts).
+    Attributes: url, token, pid (of `airflow standalone`, whose children the tasks are), home (with the logs of all
+    parts).
     """
 
     def __init__(self, url: str, pid: int, home: Path) -> None:
@@ -35,7 +36,8 @@ class Airflow:
         self._session = requests.Session()
         self._session.trust_env = False
         answer = self._session.post(f"{url}/auth/token", json={"username": "admin", "password": PASSWORD}, timeout=30)
-        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self.token = answer.json()["access_token"]
+        self._session.headers["Authorization"] = f"Bearer {self.token}"
 
     def __enter__(self) -> Airflow:
         return self

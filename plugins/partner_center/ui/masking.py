@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from partner_center.personal import ADDRESS_KEYS, FREE_KEYS, PERSON_KEYS
 from partner_center.redaction import redact
 
 MASK = "***"
-
-# Of a contact, a member of a team, or whoever else the API may name: in any case, at any depth.
-_OF_A_PERSON = frozenset(
-    {"firstname", "lastname", "fullname", "displayname", "email", "emailaddress", "phone", "phonenumber", "mobile"}
-)
-_ADDRESS_LINES = frozenset({"addressline1", "addressline2"})
-# Free text, in which a person may be named without a mark.
-_FREE = frozenset({"notes"})
 
 
 def masked(raw: Any) -> Any:
@@ -30,7 +23,7 @@ def masked(raw: Any) -> Any:
 
 
 def _is_of_a_person(key: str) -> bool:
-    return key.lower() in _OF_A_PERSON | _ADDRESS_LINES | _FREE
+    return key.lower() in PERSON_KEYS | ADDRESS_KEYS | FREE_KEYS
 
 
 def _hidden(value: Any) -> Any:
