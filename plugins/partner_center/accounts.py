@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from partner_center.errors import ConfigurationError
 from partner_center.settings import (
+    ALERTS_VARIABLE,
     CONNECTION_ID,
     ENABLED_VARIABLE,
     ENVIRONMENT_PREFIX,
@@ -123,6 +124,11 @@ class Account:
     def token_cache_variable(self) -> str:
         """The Variable with the account's tokens."""
         return f"{TOKEN_CACHE_VARIABLE}{self.suffix}"
+
+    @property
+    def alerts_variable(self) -> str:
+        """The Variable with what the account's alerts have told."""
+        return f"{ALERTS_VARIABLE}{self.suffix}"
 
     def lock(self, what: str) -> str:
         """Return the name of an advisory lock of the account; partner_center_lock_key (0005) has the same rule."""

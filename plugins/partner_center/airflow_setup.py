@@ -12,6 +12,7 @@ from typing import Any
 from partner_center.settings import TOKEN_CACHE_VARIABLE
 
 DAG_ID = "partner_center_referral_sync"
+WATCH_DAG_ID = "partner_center_watch"
 
 
 @dataclass(frozen=True, slots=True)

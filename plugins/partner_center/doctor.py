@@ -44,6 +44,7 @@ CHECKS = (
     Check("jwt_secret", site_checks.look_at_jwt_secret),
     Check("dag", site_checks.look_at_dag, ("metadata",)),
     Check("flag", site_checks.look_at_flag, ("metadata",)),
+    Check("alerts", site_checks.look_at_alerts, ("metadata",)),
 )
 
 

@@ -120,3 +120,7 @@ class ErasedMeanwhile(ApiUnavailable):
 
 class VariableUnreadable(ApiUnavailable):
     """An Airflow Variable exists, or may exist, and could not be read: it must not count as absent."""
+
+
+class AlertNotSent(ApiUnavailable):
+    """A channel did not take an alert; it is kept and sent with the next look."""

@@ -26,6 +26,12 @@ QUARANTINE_ROWS_VARIABLE = "partner_center_quarantine_max_rows"
 STAGING_DAYS_VARIABLE = "partner_center_staging_days"
 HISTORY_DAYS_VARIABLE = "partner_center_history_days"
 QUARANTINE_DAYS_VARIABLE = "partner_center_quarantine_days"
+ALERT_STALE_VARIABLE = "partner_center_alert_stale_minutes"
+ALERT_REMINDER_VARIABLE = "partner_center_alert_reminder_hours"
+ALERTS_VARIABLE = "partner_center_alerts"
+"""What was told, as the watch keeps it."""
+ALERT_EMAIL_CONNECTION_ID = "partner_center_alert_email"
+ALERT_APPRISE_CONNECTION_ID = "partner_center_alert_apprise"
 TOKEN_CACHE_VARIABLE = "partner_center_token_cache"  # noqa: S105 - a name, not a secret
 SIGN_IN_STATE_VARIABLE = "partner_center_sign_in_state"
 

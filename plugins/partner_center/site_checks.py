@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from partner_center import airflow_setup, airflow_store, warehouse
+from partner_center import airflow_setup, airflow_store, notifying, warehouse
 from partner_center.account_checks import Patient, exists
+from partner_center.errors import ConfigurationError
 from partner_center.findings import Finding, not_ok, ok, warning
-from partner_center.settings import AUTO_MIGRATE_VARIABLE, ENABLED_VARIABLE, WAREHOUSE_CONNECTION_ID, parse_flag
+from partner_center.settings import (
+    ALERT_APPRISE_CONNECTION_ID,
+    ALERT_EMAIL_CONNECTION_ID,
+    AUTO_MIGRATE_VARIABLE,
+    ENABLED_VARIABLE,
+    WAREHOUSE_CONNECTION_ID,
+    parse_flag,
+)
 
 OLDEST_POSTGRES = 15
 
@@ -99,3 +107,24 @@ def look_at_flag(patient: Patient) -> Finding:
         return warning(f"{own} is off: every run of this account is skipped.", f"Run: airflow variables delete {own}")
     advice = f"To switch it on: airflow variables set {ENABLED_VARIABLE} true"
     return warning(f"{ENABLED_VARIABLE} is off: every run is skipped.", advice)
+
+
+def look_at_alerts(patient: Patient) -> Finding:
+    """Is anybody told when the sync needs a person? A run needs none of it, so nothing here is a failure."""
+    for connection_id in (ALERT_EMAIL_CONNECTION_ID, ALERT_APPRISE_CONNECTION_ID):
+        if airflow_setup.stores_connection(connection_id) and not exists(patient, connection_id):
+            found = f"The connection {connection_id} exists and cannot be read, so nobody is told by it."
+            return warning(found, "Bring back the Fernet key that it was encrypted with, or make it anew.")
+    channels = notifying.channels()
+    if not channels:
+        return warning("Nobody is told when the sync needs a person.", notifying.HOW_TO_BE_TOLD)
+    for channel in channels:
+        try:
+            channel.check()
+        except ConfigurationError as err:
+            return warning(str(err), "No alert goes out by it until then.")
+    dag = airflow_setup.stored_dag(airflow_setup.WATCH_DAG_ID)
+    if dag is not None and dag.is_paused:
+        found = f"{airflow_setup.WATCH_DAG_ID} is paused, so nobody is told."
+        return warning(found, f"Run: airflow dags unpause {airflow_setup.WATCH_DAG_ID}")
+    return ok(f"Alerts go out by {', '.join(channel.title for channel in channels)}.")

@@ -42,7 +42,12 @@ def test_no_import_errors(bag: Any) -> None:
 
 
 def test_exactly_these_dags(bag: Any) -> None:
-    assert sorted(bag.dags) == [DAG_ID, "partner_center_replay_quarantine", "partner_center_sign_in"]
+    assert sorted(bag.dags) == [
+        DAG_ID,
+        "partner_center_replay_quarantine",
+        "partner_center_sign_in",
+        "partner_center_watch",
+    ]
 
 
 def test_the_six_tasks_stand_in_this_order(dag: Any) -> None:

@@ -16,6 +16,7 @@ from tests.support.warehouse import Warehouse
 
 REPLAY = "partner_center_replay_quarantine"
 SIGN_IN = "partner_center_sign_in"
+WATCH = "partner_center_watch"
 
 
 def bag() -> Any:
@@ -30,7 +31,7 @@ def test_each_account_has_its_dags(airflow_home: Any, monkeypatch: pytest.Monkey
     found = bag()
     assert found.import_errors == {}
     names = ("", "__emea", "__apac")
-    assert set(found.dags) == {SIGN_IN, *(f"{dag}{name}" for dag in (DAG_ID, REPLAY) for name in names)}
+    assert set(found.dags) == {SIGN_IN, WATCH, *(f"{dag}{name}" for dag in (DAG_ID, REPLAY) for name in names)}
     shown = {dag_id: dag.dag_display_name for dag_id, dag in found.dags.items()}
     assert shown[f"{DAG_ID}__emea"] == f"{shown[DAG_ID]} (emea)" == "Partner Center referral sync (emea)"
     for dag_id in (DAG_ID, REPLAY):
@@ -44,6 +45,7 @@ def test_each_account_has_its_dags(airflow_home: Any, monkeypatch: pytest.Monkey
     assert {name: [asset.name for asset in assets] for name, assets in outlets.items()} == {
         name: [f"partner_center_referrals{name}"] for name in names
     }
+    assert list(found.dags[WATCH].task_dict) == ["watch", "watch__emea", "watch__apac"]
     connection = found.dags[SIGN_IN].params.get_param("connection")
     assert connection.value == "partner_center_default"
     assert connection.schema["enum"] == ["partner_center_default", EMEA, "apac"]
@@ -56,7 +58,7 @@ def test_a_setting_that_cannot_be_right_is_told_where_dags_are_imported(
     monkeypatch.setenv(SETTING, "Emea")
     found = bag()
     assert found.dags == {}
-    assert len(found.import_errors) == 3
+    assert len(found.import_errors) == 4
     for error in found.import_errors.values():
         assert "'Emea' cannot be the connection of a partner account" in error
         assert f"Correct it in {SETTING}" in error

@@ -59,7 +59,7 @@ def known_dags(dags_in_metadata):
     from tests.support.metadata import forget_runs, is_known, make_dags_known
 
     # A run of a test in between has told Airflow of its own DAG alone, which makes the others stale.
-    if not is_known("partner_center_referral_sync", "partner_center_replay_quarantine"):
+    if not is_known("partner_center_referral_sync", "partner_center_replay_quarantine", "partner_center_watch"):
         make_dags_known(environment.ROOT / "dags")
     forget_runs()
     yield

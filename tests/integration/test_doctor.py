@@ -15,6 +15,7 @@ import trustme
 
 from tests.conftest import connection_to
 from tests.support.environment import ROOT
+from tests.support.metadata import paused
 
 CONNECTION = "AIRFLOW_CONN_PARTNER_CENTER_DEFAULT"
 WAREHOUSE = "AIRFLOW_CONN_PARTNER_CENTER_DB"
@@ -22,8 +23,9 @@ CACHE = "partner_center_token_cache"
 MIGRATIONS = ROOT / "include" / "migrations"
 NAMES = (
     "metadata", "connection", "settings", "tls", "login", "app_registration", "token_cache", "silent_token",
-    "token_claims", "referral_call", "role", "warehouse", "schema", "fernet_key", "jwt_secret", "dag", "flag",
+    "token_claims", "referral_call", "role", "warehouse", "schema", "fernet_key", "jwt_secret", "dag", "flag", "alerts",
 )  # fmt: skip
+OF_AIRFLOW = {"dag", "alerts"}  # what they find depends on whether a test before has told Airflow of the DAGs
 AFTER_SIGN_IN = ("silent_token", "token_claims", "referral_call", "role")
 
 
@@ -87,8 +89,8 @@ def assert_only(found: dict[str, Any], name: str, status: str, *needles: str, al
         assert needle in line
     usual = {"dag": "warning", "schema": "warning"}  # in a fresh Airflow, over a fresh warehouse
     expected = {each: usual.get(each, "ok") for each in NAMES} | dict.fromkeys(also, "skipped") | {name: status}
-    assert {each: finding.status for each, finding in found.items() if each != "dag"} == {
-        each: status for each, status in expected.items() if each != "dag"
+    assert {each: finding.status for each, finding in found.items() if each not in OF_AIRFLOW} == {
+        each: status for each, status in expected.items() if each not in OF_AIRFLOW
     }
 
 
@@ -102,8 +104,8 @@ def test_a_healthy_set_up_is_ok_in_one_line_each(examined: Any, simulator: Any, 
     steps.ensure_schema(MIGRATIONS)
     found = examined()
     assert tuple(found) == NAMES
-    assert {name: each.status for name, each in found.items() if name != "dag"} == dict.fromkeys(
-        set(NAMES) - {"dag"}, "ok"
+    assert {name: each.status for name, each in found.items() if name not in OF_AIRFLOW} == dict.fromkeys(
+        set(NAMES) - OF_AIRFLOW, "ok"
     )
     assert exit_code(found.values()) == 0
     text = "\n".join(each.line() for each in found.values())
@@ -510,6 +512,69 @@ def test_a_dag_as_airflow_stored_it(examined: Any, stored: Any, changes: Any, st
 def test_the_flag(examined: Any, monkeypatch: pytest.MonkeyPatch, value: str, status: str, needle: str) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_PARTNER_CENTER_ENABLED", value)
     assert_only(examined(), "flag", status, needle)
+
+
+MAIL = {"conn_type": "smtp", "extra": {"from_email": "airflow@partner.example", "to": "ops@partner.example"}}
+OTHER = {"conn_type": "apprise", "extra": {"config": [{"path": "json://127.0.0.1:1/the-secret"}]}}
+
+
+@pytest.mark.parametrize(
+    ("mail", "other", "status", "needle"),
+    [
+        (None, None, "warning", "Nobody is told"),
+        (MAIL, None, "ok", "Alerts go out by e-mail."),
+        (MAIL, OTHER, "ok", "by e-mail, service 1 of partner_center_alert_apprise."),
+        ({**MAIL, "extra": {"to": "ops@partner.example"}}, OTHER, "warning", "has no from_email"),
+        ({**MAIL, "extra": {"from_email": "a@b.example", "to": " , "}}, None, "warning", "has no to"),
+        (None, {**OTHER, "extra": {}}, "warning", "no address at place 1"),
+        (None, {**OTHER, "extra": {"config": {"path": "nosuch://the-secret"}}}, "warning", "no address at place 1"),
+    ],
+)
+def test_who_is_told(
+    known_dags: None, monkeypatch: pytest.MonkeyPatch, mail: Any, other: Any, status: str, needle: str
+) -> None:
+    for name, connection in (("EMAIL", mail), ("APPRISE", other)):
+        if connection is not None:
+            monkeypatch.setenv(f"AIRFLOW_CONN_PARTNER_CENTER_ALERT_{name}", json.dumps(connection))
+    with paused("partner_center_watch", is_paused=False):
+        finding = alerts()
+    assert (finding.status, needle in finding.found) == (status, True), finding
+    assert "partner.example" not in finding.line()
+    assert "the-secret" not in finding.line()
+
+
+def test_a_watch_that_is_paused_tells_nobody(known_dags: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER_ALERT_EMAIL", json.dumps(MAIL))
+    with paused("partner_center_watch", is_paused=True):
+        assert alerts().advice == "Run: airflow dags unpause partner_center_watch"
+
+
+def test_alerts_over_a_connection_of_another_key(airflow_home: Any) -> None:
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete, update
+
+    with create_session() as session:
+        session.add(Connection(conn_id="partner_center_alert_email", conn_type="smtp", password="word", extra="{}"))
+        session.flush()
+        session.execute(
+            update(Connection)
+            .where(Connection.conn_id == "partner_center_alert_email")
+            .values({"extra": "gAAAA of another key", "password": "gAAAA of another key"})
+        )
+    try:
+        finding = alerts()
+    finally:
+        with create_session() as session:
+            session.execute(delete(Connection).where(Connection.conn_id == "partner_center_alert_email"))
+    assert (finding.status, "cannot be read" in finding.found) == ("warning", True), finding
+
+
+def alerts() -> Any:
+    from partner_center.account_checks import Patient
+    from partner_center.site_checks import look_at_alerts
+
+    return look_at_alerts(Patient(MIGRATIONS))
 
 
 # --- whatever happens ------------------------------------------------------------------------------------------------

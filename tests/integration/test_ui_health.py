@@ -249,7 +249,7 @@ def test_an_error_of_ours_is_no_500(nobody, monkeypatch):
     def broken(_):
         raise RuntimeError("the secret word")
 
-    monkeypatch.setattr("partner_center.ui.health.airflow_store.sync_enabled", broken)
+    monkeypatch.setattr("partner_center.airflow_store.sync_enabled", broken)
     found = ask(nobody)
     assert (found["status"], "secret" in str(found)) == ("failing", False)
 

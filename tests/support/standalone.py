@@ -57,6 +57,11 @@ class Airflow:
             answer = self._session.delete(f"{self.url}/api/v2/variables/{variable['key']}", timeout=60)
             assert answer.ok, answer.text
 
+    def delete_connection(self, connection_id: str) -> None:
+        """Delete a connection."""
+        answer = self._session.delete(f"{self.url}/api/v2/connections/{connection_id}", timeout=60)
+        assert answer.ok, answer.text
+
     def trigger(self, dag: str, conf: Mapping[str, Any] | None = None) -> str:
         """Unpause a DAG, start a run and return its id."""
         self.call("PATCH", f"dags/{dag}", {"is_paused": False})

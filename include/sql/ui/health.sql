@@ -17,6 +17,7 @@ with ended as (
 )
 
 select
+    latest.run_id,
     latest.state,
     latest.reason,
     latest.finished_at,

@@ -1,16 +1,6 @@
-"""Whether an account's sync does what it should, in one word and one sentence.
+"""Whether an account's sync does what it should, in one word and one sentence; `judgement.py` says which word when.
 
-Where several hold, the first one counts: a sync that is off owes nothing; what cannot be read says nothing good; a
-person who has to sign in is the only remedy of the runs that were skipped for it, and of those that failed before;
-then the last run's failure; then that the last success is long ago.
-
-1. ``disabled``: the flag is off.
-2. ``failing``: the flag, a setting, the sign-in or the warehouse cannot be read.
-3. ``sign_in_required``: nobody is signed in, the sign-in has ended, or the last run was skipped for want of one.
-4. ``failing``: the last run failed, and Airflow does not try it again.
-5. ``stale``: no run has succeeded for three intervals, or none at all.
-6. ``ok``.
-
+``unreadable`` and ``failed`` are both ``failing`` here, as the contract has it; ``stale`` is three intervals.
 No call is made but to Airflow's database and the warehouse.
 """
 
@@ -18,27 +8,22 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Literal
 
-from partner_center import airflow_store
 from partner_center.accounts import Account
-from partner_center.auth import SIGN_IN_LASTS, SignIn
-from partner_center.errors import PartnerCenterError, SchemaBehind
-from partner_center.hook import PartnerCenterHook
+from partner_center.errors import PartnerCenterError
+from partner_center.judgement import STALE_AFTER, Judgement, Part, Verdict, judge, past_runs
 from partner_center.settings import sync_interval
 from partner_center.ui import airflow_runs
-from partner_center.ui.reading import Row, reading
 
 log = logging.getLogger(__name__)
 
 Status = Literal["ok", "disabled", "sign_in_required", "stale", "failing"]
 STATUSES: tuple[Status, ...] = ("ok", "disabled", "sign_in_required", "stale", "failing")
-
-STALE_AFTER = 3
-"""Intervals."""
-_SECONDS = 3
 
 # For everybody who asks: fixed, so that they hold no name, address, id or word of a service.
 _FLAG = "The feature flag could not be read, so it is not known whether the sync is on."
@@ -50,6 +35,15 @@ _FAILED = "The last run failed. The runs' page in Airflow says why."
 _NEVER = "No run has succeeded yet. Check that the DAG is not paused and the scheduler runs."
 _STALE = "No run has succeeded for three intervals. Check that the DAG is not paused and the scheduler runs."
 _UNKNOWN = "The health could not be found out. The API server's log says why."
+
+_UNREADABLE: Mapping[Part, str] = {"flag": _FLAG, "settings": _SETTINGS, "warehouse": _WAREHOUSE}
+_SAID: Mapping[Verdict, tuple[Status, str]] = {
+    "ok": ("ok", ""),
+    "disabled": ("disabled", _OFF),
+    "sign_in_required": ("sign_in_required", _SIGN_IN),
+    "failed": ("failing", _FAILED),
+    "stale": ("stale", _STALE),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,61 +85,33 @@ def of_no_account(err: PartnerCenterError) -> Health:
 
 
 def _judged(account: Account) -> Health:
-    try:
-        is_enabled = airflow_store.sync_enabled(account)
-    except PartnerCenterError as err:
-        return Health("failing", _FLAG, is_enabled=False, detail=str(err))
-    if not is_enabled:
-        return Health("disabled", _OFF, is_enabled=False, last_success_at=_last_success(account))
-    try:
-        interval = sync_interval(os.environ)
-        tokens = PartnerCenterHook(account.connection_id).tokens
-        signed_in, comes_by_itself = tokens.signed_in(), tokens.signs_in_by_itself()
-    except PartnerCenterError as err:
-        return Health("failing", _SETTINGS, is_enabled=True, last_success_at=_last_success(account), detail=str(err))
-    try:
-        past = _past(account)
-    except PartnerCenterError as err:
-        return Health("failing", _WAREHOUSE, is_enabled=True, detail=str(err))
-    needs_person = _is_sign_in_missing(signed_in, past, comes_by_itself=comes_by_itself)
-    status, reason = _of_runs(past, interval, needs_person=needs_person)
-    succeeded_at, told = past.get("last_success_at"), str(past.get("reason") or "")
-    return Health(status, reason, is_enabled=True, last_success_at=succeeded_at, detail=told)
+    found = judge(account, is_unfinished=partial(_is_unfinished, account), patience=_patience)
+    succeeded_at = found.last_success_at
+    if found.verdict == "disabled" or found.part == "settings":
+        succeeded_at = _last_success(account)
+    status, reason = _said(found)
+    return Health(status, reason, found.is_enabled, succeeded_at, found.detail)
 
 
-def _of_runs(past: Row, interval: timedelta, *, needs_person: bool) -> tuple[Status, str]:
-    if needs_person:
-        return "sign_in_required", _SIGN_IN
-    if past.get("state") == "failed":
-        return "failing", _FAILED
-    succeeded_at = past.get("last_success_at")
-    if succeeded_at is None:
+def _patience() -> timedelta:
+    return STALE_AFTER * sync_interval(os.environ)
+
+
+def _said(found: Judgement) -> tuple[Status, str]:
+    if found.verdict == "unreadable":
+        return "failing", _UNREADABLE[found.part]
+    if found.verdict == "stale" and found.last_success_at is None:
         return "stale", _NEVER
-    return ("stale", _STALE) if datetime.now(UTC) - succeeded_at > STALE_AFTER * interval else ("ok", "")
+    return _SAID[found.verdict]
 
 
-def _is_sign_in_missing(kept: SignIn | None, past: Row, *, comes_by_itself: bool) -> bool:
-    """Say whether a person has to sign in; one who has done so since the last run has done it."""
-    now = datetime.now(UTC)
-    if kept is None or (kept.ends_at is not None and kept.ends_at < now):
-        return not comes_by_itself
-    used_at = kept.ends_at - SIGN_IN_LASTS if kept.ends_at is not None else None
-    return past.get("state") == "skipped" and (used_at is None or used_at < past["finished_at"])
-
-
-def _past(account: Account) -> dict[str, Any]:
-    """Return how the runs ended, nothing where there are none; raises as `reading`."""
-    unfinished = airflow_runs.unfinished_run(account.sync_dag)
-    try:
-        with reading(account, _SECONDS) as reader:
-            return reader.row("health", {"unfinished": unfinished}) or {}
-    except SchemaBehind:
-        return {}  # no run has made the tables yet
+def _is_unfinished(account: Account, run_id: str) -> bool:
+    return airflow_runs.unfinished_run(account.sync_dag) == run_id
 
 
 def _last_success(account: Account) -> datetime | None:
     try:
-        found: datetime | None = _past(account).get("last_success_at")
+        found: datetime | None = past_runs(account, partial(_is_unfinished, account)).get("last_success_at")
     except PartnerCenterError:
         return None
     return found

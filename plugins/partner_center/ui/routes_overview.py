@@ -14,6 +14,7 @@ from partner_center.accounts import Account
 from partner_center.errors import PartnerCenterError, SchemaBehind
 from partner_center.hook import PartnerCenterHook
 from partner_center.ui import airflow_runs, guards, totals
+from partner_center.ui.alerts_shown import shown
 from partner_center.ui.health import health
 from partner_center.ui.reading import Reader, reading
 from partner_center.ui.rendering import page, query_of
@@ -49,6 +50,7 @@ def show(
         "schedule": airflow_runs.schedule_of(account.sync_dag),
         "dag_id": account.sync_dag,
         "foreign_dag": dag if dag and not _dags_of(account, dag) else "",
+        "alerts": shown(account),
         **_sign_in(account),
     }
     try:
