@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 SPELLED := $(wildcard README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs dags plugins include scripts tests .ci \
 	Makefile pyproject.toml docker-compose.yaml Dockerfile .env.example deploy packages.txt airflow_settings.example.yaml)
-SHELLS := .ci/run $(wildcard scripts/*.sh scripts/*/*.sh)
+SHELLS := .ci/run $(wildcard scripts/*.sh scripts/*/*.sh deploy/*/*.sh tests/compose/*.sh tests/compose/*/*.sh)
 YAMLS := $(wildcard deploy docker-compose*.yaml airflow_settings.example.yaml .astro)
 PYTHONS := $(wildcard dags plugins include scripts tests)
 

@@ -127,7 +127,9 @@ def sync_of(account: Account) -> DAG:
 
 def wire(account: Account) -> None:
     """Wire the six tasks, for one account."""
+    # Names alone, which others schedule on: the hosts stand in connections, and are told when a task runs (lineage.py).
     referrals = Asset(f"partner_center_referrals{account.suffix}")
+    api = Asset(f"partner_center_referrals_api{account.suffix}")
 
     @task(doc_md="Checks the flag and that somebody is signed in. Skipped: read the reason in the log.")
     def acquire_token(**context: Any) -> dict[str, Any]:
@@ -135,7 +137,10 @@ def wire(account: Account) -> None:
 
         return steps.acquire_token(_request(context, account), INCLUDE / "migrations")
 
-    @task(doc_md="Reads what changed since the watermark, once a day everything, into the run's staging tables.")
+    @task(
+        doc_md="Reads what changed since the watermark, once a day everything, into the run's staging tables.",
+        inlets=[api],
+    )
     def fetch_pages(**context: Any) -> dict[str, Any]:
         from partner_center import steps
 

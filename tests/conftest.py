@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tests.support.postgres import Server
     from tests.support.runs import Runner, Tee
     from tests.support.standalone import Airflow
+    from tests.support.telemetry_sinks import SpanSink, StatsdSink
     from tests.support.warehouse import Warehouse
 
 HOME = environment.make_home()
@@ -106,7 +107,7 @@ def variables(airflow_home: Any) -> Iterator[None]:
 
 
 def _delete_variables() -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import delete
 
@@ -247,8 +248,30 @@ def airflow_warehouse(postgres18: Server) -> Iterator[Warehouse]:
 
 
 @pytest.fixture(scope="session")
+def statsd_sink() -> Iterator[StatsdSink]:
+    """Where `airflow` sends this package's metrics."""
+    from tests.support.telemetry_sinks import StatsdSink
+
+    with StatsdSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def span_sink() -> Iterator[SpanSink]:
+    """Where `airflow` sends its spans."""
+    from tests.support.telemetry_sinks import SpanSink
+
+    with SpanSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
 def running_airflow(
-    tmp_path_factory: pytest.TempPathFactory, airflow_warehouse: Warehouse, running_simulator_of_worker: Simulator
+    tmp_path_factory: pytest.TempPathFactory,
+    airflow_warehouse: Warehouse,
+    running_simulator_of_worker: Simulator,
+    statsd_sink: StatsdSink,
+    span_sink: SpanSink,
 ) -> Iterator[Airflow]:
     """All of Airflow; use `airflow`."""
     from tests.support.commands import contract_environment
@@ -260,7 +283,8 @@ def running_airflow(
         "partner_center_db": json.loads(airflow_warehouse.connection),
         "partner_center_default": connection_to(running_simulator_of_worker),
     }
-    with standalone(contract_environment(home, f"sqlite:///{home}/airflow.db", connections), home) as running:
+    settings = contract_environment(home, f"sqlite:///{home}/airflow.db", connections)
+    with standalone({**settings, **statsd_sink.settings, **span_sink.settings}, home) as running:
         yield running
 
 

@@ -6,7 +6,7 @@ staging, runs, warehouse (PostgreSQL) and report (the accounts of every row). er
 out of the tables, by the rules of personal (mail_addresses, exact_json); erased_people keeps them out of what staging
 takes in. hook, provider, operators, sign_in*, airflow_store and retry_policy are the side that Airflow sees, ui its
 pages. judgement says how the sync is; watching tells people of it, by the policy in alerts, the words in alert_texts
-and the ways in notifying. doctor asks account_checks and site_checks, which ask airflow_setup and the others, for
-findings; deployment is for the scripts that deploy; accounts (of partners), rules, settings, retrying, redaction,
-reasons and errors serve all.
+and the ways in notifying; log_fields, measures and lineage tell programs. doctor asks account_checks and site_checks,
+which ask airflow_setup and the others, for findings; deployment is for the scripts that deploy; accounts (of partners),
+rules, settings, retrying, redaction, reasons and errors serve all.
 """

@@ -42,7 +42,7 @@ def reach_metadata() -> None:
 
 def stores_connection(connection_id: str) -> bool:
     """Say whether the metadata database has a connection of that id, be it readable or not."""
-    from airflow.models import Connection
+    from airflow.models.connection import Connection
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
@@ -52,7 +52,7 @@ def stores_connection(connection_id: str) -> bool:
 
 def caches_in_clear() -> list[str]:
     """Return the names of the Variables with a token cache that stand in the metadata database unencrypted."""
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import select
 

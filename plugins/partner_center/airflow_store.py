@@ -1,7 +1,8 @@
 """Airflow's Variables from every place where our code runs: task, trigger, script, API server.
 
 ``airflow.sdk.Variable`` reaches the metadata database in tasks and triggers only, ``airflow.models.Variable``
-everywhere else; neither works in both (seen on Airflow 3.3.2).
+everywhere else; neither works in both (seen on Airflow 3.3.2). That one is imported from the module in which Airflow
+itself has it: the shorter name is kept for DAGs of Airflow 2 alone, and is expected to go.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _in_task(key: str) -> tuple[Any, bool]:
 
 def _elsewhere(key: str) -> tuple[Any, bool]:
     """Do the same in a script or the API server."""
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
@@ -70,7 +71,7 @@ def put(key: str, value: str, description: str) -> None:
 
         Variable.set(key, value, description=description)
     else:
-        from airflow.models import Variable as StoredVariable
+        from airflow.models.variable import Variable as StoredVariable
 
         StoredVariable.set(key, value, description=description)
 
@@ -81,7 +82,7 @@ def names(prefix: str) -> list[str]:
         from airflow.sdk import Variable
 
         return list(Variable.keys(prefix=prefix))
-    from airflow.models import Variable as StoredVariable
+    from airflow.models.variable import Variable as StoredVariable
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
@@ -97,7 +98,7 @@ def remove(key: str) -> None:
 
         Variable.delete(key)
     else:
-        from airflow.models import Variable as StoredVariable
+        from airflow.models.variable import Variable as StoredVariable
 
         StoredVariable.delete(key)
 
@@ -107,7 +108,7 @@ def take(key: str) -> str | None:
 
     Of several who take it at the same time, one gets it. For the API server: tasks have no such statement.
     """
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import delete, select
 
@@ -122,7 +123,7 @@ def take(key: str) -> str | None:
 
 def change(key: str, new: Callable[[str | None], str | None]) -> None:
     """Replace what a Variable holds by what `new` makes of it, alone; None leaves it. For the API server, as `take`."""
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import select, update
 
@@ -138,7 +139,7 @@ def change(key: str, new: Callable[[str | None], str | None]) -> None:
 
 def starting_with(prefix: str) -> dict[str, str | None]:
     """Return the Variables whose name starts so, None for one that cannot be read. For the API server, as `take`."""
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import select
 

@@ -38,21 +38,31 @@ class SqlCountsOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run, log and return the counts."""
+        from partner_center import log_fields, warehouse
+        from partner_center.read_plan import REPLAY
+
+        asked_mode = context["params"].get("mode", REPLAY)
+        with log_fields.of(self.account.connection_id, asked_mode=asked_mode), warehouse.tables_of(self.account):
+            counts = self._run(context["run_id"])
+            with log_fields.counted(counts):
+                self.log.info("%s", ", ".join(f"{name} {value}" for name, value in counts.items()))
+        return counts
+
+    def _run(self, run_id: str) -> dict[str, Any]:
         from partner_center import runs, warehouse
 
-        with (
-            warehouse.tables_of(self.account),
-            runs.failures_recorded(context["run_id"]),
-            warehouse.connect() as connection,
-        ):
+        with runs.failures_recorded(run_id), warehouse.connect() as connection:
             counts = warehouse.run_sql(connection, self.statements(), self.parameters)
             # An error here takes back what the statements did.
             self.check(counts)
-        self.log.info("%s", ", ".join(f"{name} {value}" for name, value in counts.items()))
+            self.tell_lineage(connection)
         return counts
 
     def check(self, counts: dict[str, Any]) -> None:
         """Refuse counts that cannot be right; nothing by default."""
+
+    def tell_lineage(self, connection: Any) -> None:
+        """Tell which tables were written, for lineage; none but the run's own by default."""
 
     def statements(self) -> str:
         """Return the SQL to run."""
@@ -126,3 +136,11 @@ class LoadReferralsOperator(SqlCountsOperator):
         if counts["vanished"]:
             max_share = airflow_store.number(settings.VANISHED_SHARE_VARIABLE, 0.2)
             report.check_sweep(counts["vanished"], counts["present"], max_share)
+
+    def tell_lineage(self, connection: Any) -> None:
+        """Tell that the table of referrals was written from the staged rows, unless in a dry run."""
+        from partner_center import lineage
+
+        lineage.read_table(connection, self.account, lineage.STAGED)
+        if str(self.parameters["dry_run"]) != "True":
+            lineage.wrote_table(connection, self.account, lineage.REFERRALS)

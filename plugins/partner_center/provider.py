@@ -16,6 +16,13 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Microsoft Partner Center",
         "description": "Referrals of Microsoft Partner Center.",
         "hook-class-names": ["partner_center.hook.PartnerCenterHook"],
+        "asset-uris": [
+            {
+                "schemes": ["partner-center"],
+                "handler": "partner_center.lineage.api_uri_checked",
+                "to_openlineage_converter": "partner_center.lineage.api_to_openlineage",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "partner_center",

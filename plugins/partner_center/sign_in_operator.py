@@ -37,7 +37,7 @@ class SignInOperator(BaseOperator):
 
     def execute(self, context: Any) -> None:  # noqa: ARG002 - Airflow's signature
         """Show where to sign in, then defer."""
-        from partner_center import device_flows
+        from partner_center import device_flows, log_fields
         from partner_center.hook import PartnerCenterHook
         from partner_center.sign_in import instructions
         from partner_center.sign_in_trigger import DeviceCodeTrigger
@@ -45,8 +45,9 @@ class SignInOperator(BaseOperator):
         tokens = PartnerCenterHook(self.partner_center_conn_id).tokens
         tokens.signed_in()  # raises where nothing could be kept, before a person takes the trouble
         flow = tokens.start_device_flow()
-        for line in instructions(flow):
-            self.log.info(line)
+        with log_fields.of(self.partner_center_conn_id):
+            for line in instructions(flow):
+                self.log.info(line)
         setattr(self, ADDRESS, f"{flow['verification_uri']}#{flow['user_code']}")
         self.defer(
             trigger=DeviceCodeTrigger(self.partner_center_conn_id, device_flows.keep(flow)),
@@ -62,7 +63,7 @@ class SignInOperator(BaseOperator):
             ConfigurationError: the login does not accept the app registration.
             AccessDenied: signed in, but the account may read no referrals.
         """
-        from partner_center import device_flows
+        from partner_center import device_flows, log_fields
         from partner_center.errors import ConfigurationError, SignInRequired
         from partner_center.reasons import CONFIGURATION
         from partner_center.sign_in import report
@@ -74,7 +75,8 @@ class SignInOperator(BaseOperator):
                 raise ConfigurationError(message, reason)
             raise SignInRequired(reason, message)
         found = report(self.partner_center_conn_id)
-        for line in found.lines():
-            self.log.info(line)
+        with log_fields.of(self.partner_center_conn_id):
+            for line in found.lines():
+                self.log.info(line)
         found.raise_if_refused()
         return {"account": found.account, "tenant_id": found.tenant_id}

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
-from partner_center import airflow_store, listing, report, runs, warehouse
+from partner_center import airflow_store, lineage, listing, log_fields, measures, report, runs, warehouse
 from partner_center.accounts import Account
 from partner_center.errors import (
     ConfigurationError,
@@ -53,11 +53,15 @@ _Step = Callable[Concatenate[RunRequest, _Given], _Result]
 
 
 def _in_its_tables(step: _Step[_Given, _Result]) -> _Step[_Given, _Result]:
-    """Let a step see the tables of its run's account alone."""
+    """Let a step see the tables of its run's account alone, and its log lines say so.
+
+    The mode in them is the one that was asked for; how the run reads in the end stands among the counts.
+    """
 
     @functools.wraps(step)
     def bound(request: RunRequest, /, *args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
-        with warehouse.tables_of(request.account):
+        fields = log_fields.of(request.account.connection_id, asked_mode=request.mode)
+        with warehouse.tables_of(request.account), fields:
             return step(request, *args, **kwargs)
 
     return bound
@@ -170,10 +174,16 @@ def fetch_pages(request: RunRequest, migrations: Path) -> Counts:
             StagingWriter(connection, request.run_id, kept) as writer,
         ):
             strategy = _read(request, plan, hook.client, writer)
+            lineage.read_api(hook)
+            lineage.wrote_table(connection, request.account, lineage.STAGED)
         counts = {"pages": writer.pages, "fetched": writer.fetched, "quarantined": writer.quarantined}
         runs.note_fetched(request.run_id, counts)
-    log.info("Fetched %d rows on %d pages, %d of them quarantined.", writer.fetched, writer.pages, writer.quarantined)
-    return {"mode": plan.mode, "strategy": strategy, **counts}
+    told: Counts = {"mode": plan.mode, "strategy": strategy, **counts}
+    with log_fields.counted(told):
+        log.info(
+            "Fetched %d rows on %d pages, %d of them quarantined.", writer.fetched, writer.pages, writer.quarantined
+        )
+    return told
 
 
 def _plan(request: RunRequest, hook: Any) -> ReadPlan:
@@ -232,10 +242,14 @@ def read_quarantine(request: RunRequest, migrations: Path, reason: str | None) -
         for quarantine_id, raw in quarantined_rows(reading, reason):
             # The row's number in the quarantine takes the place of the page's: by it, note_replayed finds the row.
             writer.add(quarantine_id, [raw])
+        lineage.read_table(reading, request.account, lineage.QUARANTINE)
+        lineage.wrote_table(writing, request.account, lineage.STAGED)
     counts = {"fetched": writer.fetched, "quarantined": writer.quarantined}
     runs.note_fetched(request.run_id, {"pages": 0, **counts})
-    log.info("%d quarantined rows, %d of them still cannot be stored.", writer.fetched, writer.quarantined)
-    return {"mode": REPLAY, **counts}
+    told: Counts = {"mode": REPLAY, **counts}
+    with log_fields.counted(told):
+        log.info("%d quarantined rows, %d of them still cannot be stored.", writer.fetched, writer.quarantined)
+    return told
 
 
 def _stage(pages: Iterable[Page], writer: StagingWriter) -> None:
@@ -260,11 +274,12 @@ def extract_domains(request: RunRequest) -> Counts:
                 "separated by commas or spaces) and clear this task."
             ) from err
         counts = write_domains(connection, request.run_id, extractor.extract)
-    log.info(
-        "%d referrals with a domain, %d without: both are loaded.",
-        counts["with_domain"],
-        counts["without_domain"],
-    )
+    with log_fields.counted(counts):
+        log.info(
+            "%d referrals with a domain, %d without: both are loaded.",
+            counts["with_domain"],
+            counts["without_domain"],
+        )
     return counts
 
 
@@ -290,8 +305,10 @@ def verify_counts(request: RunRequest, xcom: Any, sql: Path, *, source: str = "f
 def _verified(request: RunRequest, counts: Counts, more: Counts, statement: str) -> Counts:
     with warehouse.connect() as connection:
         found = warehouse.run_sql(connection, statement, {"run_id": request.run_id, "dry_run": request.dry_run})
+        lineage.read_table(connection, request.account, lineage.REFERRALS)
     counts["persisted"] = found["persisted"]
-    log.info("%s%s", "Dry run, nothing was written: " if request.dry_run else "", report.funnel(counts))
+    with log_fields.counted(counts):
+        log.info("%s%s", "Dry run, nothing was written: " if request.dry_run else "", report.funnel(counts))
     try:
         report.check_staged(counts, found)
         report.check(counts)
@@ -343,6 +360,8 @@ def close_run(request: RunRequest, xcom: Any, *, first: str = "acquire_token") -
             raise
         log.info("The run has no row in partner_center_sync_runs: %s", err)
         state = None
+    if state is not None:
+        measures.tell(request)
     if state in {None, "skipped"}:
         raise AirflowSkipException("The run was skipped.")
     return state or ""

@@ -19,7 +19,7 @@ def main() -> None:
 
     # After the arguments: a wrong one should not cost the seconds of this import. And the models' Variable,
     # not the SDK's: outside a task only that one writes to the database.
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.db import initdb
 
     initdb()

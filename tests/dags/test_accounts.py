@@ -20,7 +20,7 @@ def replay(run_sync: Runner) -> Runner:
 
 
 def set_variable(name: str, value: str) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     Variable.set(f"partner_center_{name}", value)
 

@@ -96,7 +96,7 @@ def ended(migrated: Warehouse) -> Callable[..., None]:
 
 def passed(**span: float) -> None:
     """Let time pass: all times that were kept are that much earlier."""
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     def earlier(found: re.Match[str]) -> str:
         return (datetime.fromisoformat(found[0]) - timedelta(**span)).isoformat()
@@ -151,7 +151,7 @@ def test_a_run_that_fails_is_told_once_and_so_is_its_end(
 
 @pytest.mark.usefixtures("told", "signed_in_too")
 def test_once_more_after_a_day(look: Callable[[], list[str]], mail: MailSink, http: HttpSink, ended: Any) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     ended("success", 60)
     ended("failed", 10, "The API is away.")
@@ -334,7 +334,7 @@ def test_a_connection_that_cannot_be_right_does_not_keep_the_others_from_being_t
 def test_nobodys_data_and_no_template_of_others_goes_out(
     look: Callable[[], list[str]], mail: MailSink, http: HttpSink, ended: Any
 ) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     ended("failed", 10, "{{ 6 * 7 }} <b>of</b> aino.laine@nordwind.example, +358 20 000 0001")
     assert look() == ["failed"]
@@ -345,7 +345,7 @@ def test_nobodys_data_and_no_template_of_others_goes_out(
 
 @pytest.mark.usefixtures("told", "signed_in_too")
 def test_a_state_that_cannot_be_read_is_begun_anew(look: Callable[[], list[str]], mail: MailSink, ended: Any) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     Variable.set(VARIABLE, "no JSON of ours")
     ended("failed", 10, "The API is away.")

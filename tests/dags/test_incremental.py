@@ -120,7 +120,7 @@ def test_a_steady_run_writes_nothing(run_sync: Runner, simulator: Any, warehouse
 def test_a_row_that_appears_late_is_within_the_overlap(
     run_sync: Runner, simulator: Any, warehouse: Warehouse, variables: None
 ) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     stock = old_stock(simulator)
     run_sync()
@@ -192,7 +192,7 @@ def test_another_account_begins_with_a_full_read(run_sync: Runner, simulator: An
     from tests.support.sign_in import sign_in
 
     run_sync()
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     Variable.delete("partner_center_token_cache")
     simulator.control.settings(oid="0b5e55ed-0000-4000-8000-000000000002", upn="other@partner.example")

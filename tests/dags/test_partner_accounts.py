@@ -88,7 +88,7 @@ def rows_at_home(warehouse: Warehouse) -> dict[str, int]:
 def test_a_run_of_one_account_touches_nothing_of_the_other(
     run_sync: Runner, warehouse: Warehouse, emea: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     assert run_sync().state == "success"
     before = warehouse.versions(), warehouse.history(), Variable.get("partner_center_token_cache")

@@ -136,7 +136,7 @@ def test_a_load_of_what_was_staged_anew_but_not_filtered_moves_no_watermark(
 def test_a_load_of_a_read_that_broke_off_marks_nothing_as_missing(
     run_sync: Runner, simulator: Any, warehouse: Warehouse, page: str
 ) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     Variable.set("partner_center_sweep_max_vanished_share", "1")
     rows = [row.value() for row in simulator.control._state.store.rows]

@@ -45,9 +45,12 @@ HERE = {path: [block for block in found if is_here(block)] for path, found in BL
 
 @pytest.fixture
 def synced(run_sync: Any, warehouse: Any) -> Any:
-    """A warehouse after two runs, with a row in quarantine."""
+    """A warehouse after a run, with rows in quarantine."""
     assert run_sync({"mode": "full"}).counts["persisted"] == 88
-    warehouse.execute("insert into partner_center_quarantine (run_id, reason, raw) values ('r', 'no_id', '{}')")
+    warehouse.execute(
+        "insert into partner_center_quarantine (run_id, reason, raw) "
+        "values ('r', 'no_id', '{}'), ('r', 'lone_surrogate', '{\"id\": \"a\\ud83d\\ud83d\\ude00\"}')"
+    )
     return warehouse
 
 
@@ -106,6 +109,11 @@ def test_its_commands(path: Path, scene: Scene, synced: Any, run_sync: Any) -> N
         told = [(block, scene.run(block)) for block in dict.fromkeys(HERE[path])]
     finally:
         synced.execute(f"drop role {ROLE}")
+    if path.name == "failure-reasons.md":
+        mended = "select raw from partner_center_quarantine where reason = 'lone_surrogate'"
+        assert json.loads(synced.value(mended)) == {"id": "a\N{GRINNING FACE}"}
+    if path.name == "backup-and-restore.md":
+        assert synced.value("select count(*) from partner_center_referrals") == 88
     if path.name == "privacy.md":
         assert not [block for block, out in told if block.language == "sh" and scene.environment["ADDRESS"] in out]
         assert places_of(synced, scene.environment["ADDRESS"]) == set()

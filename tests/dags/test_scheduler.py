@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from tests.dags.test_secrets import files_below, texts_of_sqlite
+from tests.support import monitored
 from tests.support.environment import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("airflow")]
@@ -65,8 +66,12 @@ def sign_in_from_the_ui(airflow, simulator):
     return while_waiting
 
 
-def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator, airflow_warehouse):
+def test_switched_off_then_signed_in_then_synced_then_cleared(
+    airflow, simulator, airflow_warehouse, statsd_sink, span_sink, tmp_path
+):
     from partner_center.operators import LoadReferralsOperator
+
+    statsd_sink.taken()  # of tests before this one
 
     # The flag is off by default, and off means no call at all.
     run_id = airflow.trigger(SYNC)
@@ -93,6 +98,10 @@ def test_switched_off_then_signed_in_then_synced_then_cleared(airflow, simulator
     assert airflow.counts(SYNC, run_id, "verify_counts") == DISASTER
     assert airflow_warehouse.value("select count(*) from partner_center_referrals") == 88
     assert "fetched 250" in airflow.log(SYNC, run_id, "verify_counts")
+    monitored.assert_metrics(statsd_sink, DISASTER)
+    monitored.assert_log_fields(airflow, run_id, DISASTER)
+    monitored.assert_spans(span_sink, run_id, DISASTER)
+    monitored.assert_token_renewed(airflow, tmp_path)
     rendered = {task_id: task["rendered_fields"] for task_id, task in airflow.tasks(SYNC, run_id).items()}
     assert rendered["filter_referrals"]["sql"].strip() == (SQL / "filter_referrals.sql").read_text().strip()
     for field, file in LoadReferralsOperator.FILES.items():

@@ -59,7 +59,7 @@ def assert_nothing_secret(text: str, simulator: Any) -> None:
 @pytest.fixture
 def stale(airflow_home: Any, simulator: Any, kept: str, variables: None) -> Iterator[Any]:
     """Somebody signed in; the access token has ended, so that whoever needs one has to ask the login."""
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     cache = json.loads(kept)
     for entry in cache["AccessToken"].values():
@@ -91,7 +91,7 @@ def kept(airflow_home: Any, running_simulator_of_worker: Any) -> str:
     """What a sign-in leaves in the Variable: made once, since each takes a few tenths of a second."""
     import os
 
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     running_simulator_of_worker.control.reset("empty")
     os.environ["AIRFLOW_CONN_PARTNER_CENTER_DEFAULT"] = json.dumps(connection_to(running_simulator_of_worker))

@@ -118,7 +118,7 @@ def test_a_refresh_token_in_a_connection_signs_in_once(
     flag_on: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     (secret,) = (name for name, token in simulator.control._state.tokens.refresh.items() if not token.superseded)
     Variable.delete("partner_center_token_cache")
@@ -142,7 +142,7 @@ def test_the_flag_is_taken_from_the_environment_where_there_is_no_variable(
 
 def encrypt_with_another_key(variable: str, value: str) -> None:
     """Leave a Variable as it stands after the Fernet key was replaced: Airflow's look-up then answers with nothing."""
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from cryptography.fernet import Fernet
     from sqlalchemy import delete, insert

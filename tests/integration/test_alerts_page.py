@@ -41,7 +41,7 @@ def test_nobody_is_told(overview):
 
 
 def test_who_is_told_and_of_what(overview, monkeypatch):
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     from partner_center.alerts import Entry, State
 

@@ -66,14 +66,14 @@ def changed(simulator: Any, extra: dict[str, Any] | None = None, **changes: Any)
 
 
 def set_variable(name: str, value: str) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     Variable.set(name, value)
 
 
 def change_cache(section: str, **changes: Any) -> None:
     """Change each entry of a section of the kept cache."""
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     cache = json.loads(Variable.get(CACHE))
     for entry in cache[section].values():
@@ -183,7 +183,7 @@ def test_an_id_that_can_name_no_account(examined: Any) -> None:
 
 
 def test_a_connection_that_the_fernet_key_does_not_open(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow.models import Connection
+    from airflow.models.connection import Connection
     from airflow.utils.session import create_session
     from cryptography.fernet import Fernet
     from sqlalchemy import delete, insert
@@ -265,7 +265,7 @@ def test_a_client_secret_is_tried_by_no_device_code(
 
 
 def test_nobody_is_signed_in(examined: Any) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     Variable.delete(CACHE)
     assert_only(examined(), "token_cache", "NOT OK", "[not_signed_in]", also=AFTER_SIGN_IN)
@@ -274,7 +274,7 @@ def test_nobody_is_signed_in(examined: Any) -> None:
 def test_a_refresh_token_that_was_handed_in_is_not_spent(
     examined: Any, simulator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     Variable.delete(CACHE)
     handed_in = json.dumps({"conn_type": "generic", "password": "0.Ahanded-in"})
@@ -286,7 +286,7 @@ def test_a_refresh_token_that_was_handed_in_is_not_spent(
 
 
 def test_an_old_cache_file_is_left_to_the_next_run(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     Variable.delete(CACHE)
     monkeypatch.setenv("HUNTER_PARTNER_CENTER_TOKEN_CACHE_PATH", "/somewhere/cache.json")
@@ -314,7 +314,7 @@ def test_a_variable_that_is_no_cache(examined: Any, text: str) -> None:
 
 
 def test_a_variable_that_the_fernet_key_does_not_open(examined: Any) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from cryptography.fernet import Fernet
     from sqlalchemy import update
@@ -429,7 +429,7 @@ def test_an_empty_fernet_key(examined: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_cache_that_was_stored_before_there_was_a_key(examined: Any) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import update
 
@@ -550,7 +550,7 @@ def test_a_watch_that_is_paused_tells_nobody(known_dags: None, monkeypatch: pyte
 
 
 def test_alerts_over_a_connection_of_another_key(airflow_home: Any) -> None:
-    from airflow.models import Connection
+    from airflow.models.connection import Connection
     from airflow.utils.session import create_session
     from sqlalchemy import delete, update
 

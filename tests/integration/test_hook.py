@@ -141,7 +141,7 @@ def test_the_connections_test_tells_what_to_correct(
 
 @pytest.mark.parametrize("text", ["not json", "[]", '{"RefreshToken": 7}', "{}"])
 def test_the_connections_test_survives_any_token_cache(simulator: Any, variables: None, text: str) -> None:
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     Variable.set("partner_center_token_cache", text)
     passed, message = hook().test_connection()

@@ -96,7 +96,7 @@ def test_a_declined_browser_sign_in_is_told(simulator, warehouse, variables):
 
 
 def test_a_refresh_token_comes_by_standard_input(simulator, warehouse, signed_in, script, monkeypatch, capsys):
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     (secret,) = (name for name, token in simulator.control._state.tokens.refresh.items() if not token.superseded)
     Variable.delete("partner_center_token_cache")

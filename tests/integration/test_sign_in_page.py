@@ -207,7 +207,7 @@ def test_a_flow_ends_after_its_minutes_and_is_removed_by_the_next(ann, simulator
 
 
 def test_a_flow_that_nobody_can_read_is_removed(ann):
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     Variable.set(f"{FLOW}0123456789abcdef", "no JSON")
     Variable.set(f"{FLOW}fedcba9876543210", '{"of": "another version"}')
@@ -234,7 +234,7 @@ def test_a_wrong_setting_is_told_where_the_button_would_be(ann, simulator, monke
 
 
 def test_an_unreadable_variable_is_not_nobody(ann, monkeypatch):
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import update
 

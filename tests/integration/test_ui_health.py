@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import connection_to
 from tests.support.metadata import set_run
+from tests.support.monitored import documented
 from tests.support.pages import OWN, ROOT
 from tests.support.sign_in import sign_in
 
@@ -235,7 +236,7 @@ def test_a_setting_that_is_wrong(nobody, signed_in, flag_on, monkeypatch, name):
 
 
 def test_a_sign_in_that_cannot_be_read(nobody, flag_on):
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import update
 
@@ -325,6 +326,7 @@ def test_metrics_before_anything_was_there(ann_reads, simulator):
         ("health", "sign_in_required"): 0,
         ("health", "stale"): 0,
         ("signed_in",): 0,
+        ("sync_interval_seconds",): 600,
         ("warehouse_up",): 1,
     }
     assert simulator.control.requests() == []
@@ -354,6 +356,10 @@ def test_metrics_after_a_run(ann_reads, run_sync, warehouse):
     }
     assert found["referrals_missing",] == 1
     assert found["quarantine_open_rows", "no_id"] == 1
+    assert abs(found["quarantine_oldest_timestamp_seconds", "no_id"] - time.time()) < 100
+    assert found["last_run_succeeded",] == 1
+    assert found["watermark_timestamp_seconds",] == warehouse.run(run.run_id)["watermark"].timestamp()
+    assert {f"partner_center_{name}" for name, *_ in found} == set(documented("The Prometheus route"))
     assert found["runs_last_24_hours", "success"] == 1
     assert found["runs_last_24_hours", "failed"] == 0
     assert 0 < found["last_run_duration_seconds",] < 100

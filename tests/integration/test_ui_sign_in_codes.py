@@ -245,7 +245,7 @@ def test_nothing_secret_is_shown_or_logged(client_of, ann, simulator, log_tee):
 
 
 def test_a_person_signs_out(ann, simulator, log_tee):
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
 
     sign_in(simulator)
     Variable.set(STATE, '{"claims": "{}"}')

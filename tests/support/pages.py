@@ -13,7 +13,7 @@ HTML = {"accept": "text/html,*/*;q=0.8"}
 
 def variables_now() -> dict[str, Any]:
     """Return Airflow's Variables, as far as their key opens them."""
-    from airflow.models import Variable
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import select
 

@@ -123,9 +123,14 @@ class Airflow:
         path = f"dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/return_value?deserialize=true"
         return self.call("GET", path)["value"]
 
+    def log_lines(self, dag: str, run_id: str, task: str, attempt: int = 1) -> list[Any]:
+        """Return the lines of a task's log, each with its fields."""
+        path = f"dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/logs/{attempt}"
+        return list(self.call("GET", path)["content"])
+
     def log(self, dag: str, run_id: str, task: str, attempt: int = 1) -> str:
         """Return a task's log as text."""
-        content = self.call("GET", f"dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/logs/{attempt}")["content"]
+        content = self.log_lines(dag, run_id, task, attempt)
         return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
 
 

@@ -2,6 +2,7 @@
 -- Why twice is safe: it only reads.
 
 select
+    state,
     fetched,
     duplicates,
     quarantined,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from partner_center.accounts import Account
 from partner_center.auth import SignIn
 from partner_center.errors import PartnerCenterError, SchemaBehind
 from partner_center.hook import PartnerCenterHook
+from partner_center.settings import sync_interval
 from partner_center.ui.health import STATUSES, health
 from partner_center.ui.reading import Reader, reading
 from partner_center.ui.totals import totals
@@ -54,6 +56,7 @@ class AccountCollector(Collector):
         if (succeeded_at := found.last_success_at) is not None:
             told = "End of the last run that succeeded."
             yield self._one("last_success_timestamp_seconds", told, succeeded_at.timestamp())
+        yield from self._interval()
         yield from self._sign_in()
         is_up = True
         try:
@@ -64,6 +67,13 @@ class AccountCollector(Collector):
         except PartnerCenterError:
             is_up = False
         yield self._one("warehouse_up", "Whether the warehouse could be read.", is_up)
+
+    def _interval(self) -> Iterator[Metric]:
+        try:
+            seconds = sync_interval(os.environ).total_seconds()
+        except PartnerCenterError:
+            return
+        yield self._one("sync_interval_seconds", "How often the sync is to run.", seconds)
 
     def _sign_in(self) -> Iterator[Metric]:
         kept: SignIn | None = None
@@ -83,17 +93,32 @@ class AccountCollector(Collector):
         last = reader.row("metrics_last_run")
         if last is not None:
             yield from self._last_run(last)
+        yield from self._watermark(reader)
         yield from self._referrals(reader)
-        rows = {row["reason"]: row["open_rows"] for row in reader.rows("metrics_quarantine")}
-        yield self._many("quarantine_open_rows", "Rows in quarantine that were not stored since.", rows, "reason")
+        yield from self._quarantine(reader)
 
     def _last_run(self, last: Mapping[str, Any]) -> Iterator[Metric]:
         yield self._one("last_run_timestamp_seconds", "End of the last run, however it ended.", last["finished_at"])
+        yield self._one("last_run_succeeded", "Whether the last run was verified.", last["state"] == "success")
         yield self._one("last_run_duration_seconds", "How long the last run took.", last["seconds"])
         counts = {name: last[name] for name in _COUNTS if last[name] is not None}
         yield self._many("last_run_referrals", "What the last run counted, as far as it came.", counts, "count")
         skipped = last["skipped"] or {}
         yield self._many("last_run_skipped_referrals", "What the last run skipped as not eligible.", skipped, "reason")
+
+    def _watermark(self, reader: Reader) -> Iterator[Metric]:
+        found = reader.row("metrics_watermark")
+        if found is not None:
+            told = "Newest change at the API that a verified run has brought in."
+            yield self._one("watermark_timestamp_seconds", told, found["watermark"])
+
+    def _quarantine(self, reader: Reader) -> Iterator[Metric]:
+        rows = reader.rows("metrics_quarantine")
+        told = "Rows in quarantine that were not stored since."
+        yield self._many("quarantine_open_rows", told, {row["reason"]: row["open_rows"] for row in rows}, "reason")
+        told = "When the oldest of these rows came."
+        oldest = {row["reason"]: row["oldest"] for row in rows}
+        yield self._many("quarantine_oldest_timestamp_seconds", told, oldest, "reason")
 
     def _referrals(self, reader: Reader) -> Iterator[Metric]:
         stored = GaugeMetricFamily(
