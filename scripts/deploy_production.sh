@@ -44,30 +44,44 @@ allowed() {
 # ---- what is checked before anything is changed -----------------------------------------------------------
 check_machine() {
     step "1 Checks"
-    command -v docker >/dev/null || die "docker is not installed." "Install the engine and its compose plugin."
-    docker info >/dev/null 2>&1 || die "The docker engine does not answer." "Start it; your user may need the group docker."
-    compose version --short >/dev/null 2>&1 || die "docker compose is not installed." "Install its plugin (or compose v1 from 1.29 on)."
-    say "  docker $(docker version --format '{{.Server.Version}}'), compose $(compose version --short)"
-    compose config --quiet || die "docker-compose.yaml and .env do not go together; the reason stands above." \
+    if ! command -v docker >/dev/null; then
+        problem "docker is not installed." "Install the engine and its compose plugin."
+    elif ! docker info >/dev/null 2>&1; then
+        problem "The docker engine does not answer." "Start it; your user may need the group docker."
+    elif ! compose version --short >/dev/null 2>&1; then
+        problem "docker compose is not installed." "Install its plugin."
+    else
+        say "  docker $(docker version --format '{{.Server.Version}}'), compose $(compose version --short)"
+        check_settings
+        check_disk
+    fi
+}
+
+check_settings() {
+    compose config --quiet || problem "docker-compose.yaml and .env do not go together; the reason stands above." \
         "Fill in .env: sh scripts/new_env.sh makes one with new secrets."
     if [ -f .env ] && [ -n "$(find .env -perm /044)" ]; then
         warn ".env holds secrets and others of this machine can read it: chmod 600 .env"
     fi
+}
+
+check_disk() {
     local free
     free=$(df -Pm "$(docker info --format '{{.DockerRootDir}}')" | awk 'NR == 2 {print $4}')
-    [ "$free" -ge "${MIN_FREE_MB:-4000}" ] ||
-        die "Docker's disk has $free MB left, ${MIN_FREE_MB:-4000} are needed for image and backup." "docker image prune, or MIN_FREE_MB."
+    [ "$free" -ge "${MIN_FREE_MB:-4000}" ] || problem \
+        "Docker's disk has $free MB left, ${MIN_FREE_MB:-4000} are needed for image and backup." "docker image prune, or MIN_FREE_MB."
     say "  disk: $free MB free"
 }
 
 check_code() {
     REVISION=${REVISION:-$(git rev-parse --short=12 HEAD 2>/dev/null || true)}
-    [ -n "$REVISION" ] || die "This is no git checkout, so the image would have no name." "Name it: REVISION=..."
+    [ -n "$REVISION" ] || problem "This is no git checkout, so the image would have no name." "Name it: REVISION=..."
     if git rev-parse HEAD >/dev/null 2>&1 && [ -n "$(git status --porcelain)" ]; then
-        die "There are changes that are not committed, so revision $REVISION would not be what runs." \
+        problem "There are changes that are not committed, so revision $REVISION would not be what runs." \
             "Commit or remove them: git status"
     fi
-    CURRENT=$(image_of api-server)
+    CURRENT=$(image_of api-server || true)
+    CURRENT=${CURRENT:-${PARTNER_CENTER_IMAGE:-partner-center-airflow:current}} # where there is no docker to ask
     NEW=${CURRENT%:*}:$REVISION
     BEFORE=$(id_of "$CURRENT")
     say "  code: $REVISION; running: $(revision_of "$CURRENT" | grep . || echo nothing yet)"
@@ -79,6 +93,7 @@ check_warehouse() {
         return
     }
     find_warehouse
+    [ -n "$warehouse_environment" ] || return 0
     refuse_localhost
     say "  warehouse: PostgreSQL $(sql <<<'show server_version'), $(sql <<<'select count(*) from pg_stat_activity') sessions"
     SCHEMA_BEFORE=$(revisions)
@@ -122,7 +137,7 @@ airflow_of() { # IMAGE
 examine() {
     step "3 Doctor, in the new image"
     if [ -n "$DRY_RUN" ]; then
-        if is_running api-server; then helper preflight; else say "  would run: doctor"; fi
+        if is_running api-server; then helper preflight; else change helper preflight; fi
         return
     fi
     PARTNER_CENTER_IMAGE=$NEW compose up -d --no-build metadata warehouse
@@ -190,10 +205,11 @@ test_it() {
 summary() {
     step "Done"
     note "deployed $REVISION${BACKUP:+, backup $BACKUP}"
-    [ -n "$DRY_RUN" ] && {
+    if [ -n "$DRY_RUN" ]; then
         say "  Nothing was changed. To do it: ENVIRONMENT=production FORCE_PRODUCTION=yes scripts/deploy_production.sh"
+        [ "$PROBLEMS" -eq 0 ] || die "$PROBLEMS of the checks are NOT OK: a deployment would stop there." "They stand above."
         return
-    }
+    fi
     say "  $REVISION runs after $SECONDS s.${BACKUP:+ Backup: $BACKUP}"
     say "  Back: scripts/rollback.sh (switches the sync off), scripts/rollback.sh --to $(revision_of "${CURRENT%:*}:previous" | grep . || echo REVISION)"
 }
@@ -239,11 +255,10 @@ check_code
 check_warehouse
 build
 examine
-DOING=
 [ -n "$DRY_RUN" ] || trap go_back EXIT
-for part in save migrate roll test_it; do
-    DOING=$part
-    $part
-done
+save
+migrate
+roll
+test_it
 trap - EXIT
 summary

@@ -9,10 +9,15 @@ BACKUPS=${BACKUP_DIR:-backups}
 WAIT_SECONDS=${WAIT_SECONDS:-300}
 RUNNERS=(scheduler worker) # what runs tasks
 DRY_RUN=${DRY_RUN:-}
+PROBLEMS=0
 warehouse_environment=
 
 say() { printf '%s\n' "$*"; }
-step() { printf '\n== %s\n' "$*"; }
+step() {
+    # shellcheck disable=SC2034 # for those who source this
+    DOING=$*
+    printf '\n== %s\n' "$*"
+}
 warn() { printf 'warning: %s\n' "$*" >&2; }
 die() { # WHAT HAPPENED, WHAT TO DO ...
     printf 'error: %s\n' "$1" >&2
@@ -21,12 +26,30 @@ die() { # WHAT HAPPENED, WHAT TO DO ...
     exit 1
 }
 
+problem() { # as die; a dry run tells it and goes on, to show the rest
+    [ -n "$DRY_RUN" ] || die "$@"
+    PROBLEMS=$((PROBLEMS + 1))
+    printf '  NOT OK: %s\n' "$*"
+}
+
 change() { # COMMAND...: what changes something; a dry run shows it instead
     if [ -n "$DRY_RUN" ]; then
-        printf '  would run: %s\n' "$*"
+        printf '  would run: %s\n' "$(shown "$@")"
     else
         "$@"
     fi
+}
+
+shown() { # COMMAND...: as a person would call it
+    local name=$1
+    shift
+    case $name in
+        compose) printf 'docker compose %s' "$*" ;;
+        alembic_of_new_image) printf 'docker compose run --rm scheduler alembic %s' "$*" ;;
+        helper) printf 'docker compose exec api-server python scripts/partner_center_deployment.py %s' "$*" ;;
+        downgrade_to) printf 'docker compose run --rm scheduler alembic downgrade, to: %s' "$(tr '\n' ' ' <<<"$*")" ;;
+        *) printf '%s' "$name $*" ;;
+    esac
 }
 
 compose() {
@@ -131,14 +154,14 @@ not_healthy() { # names of the services that are not
 # ---- the warehouse ----------------------------------------------------------------------------------------
 find_warehouse() { # how the connection partner_center_db leads there, as libpq's PG... variables; never shown
     [ -n "$warehouse_environment" ] || warehouse_environment=$(helper warehouse) ||
-        die "The connection partner_center_db could not be read or does not answer; the reason stands above." \
+        problem "The connection partner_center_db could not be read or does not answer; the reason stands above." \
             "Nothing was changed. Correct it in .env (WAREHOUSE_PASSWORD, AIRFLOW_CONN_PARTNER_CENTER_DB) and begin again."
 }
 
 refuse_localhost() {
     case $warehouse_environment in
         *PGHOST=localhost* | *PGHOST=127.* | *PGHOST=::1*)
-            die "The warehouse's host is this machine's loopback, which inside a container is the container itself." \
+            problem "The warehouse's host is this machine's loopback, which inside a container is the container itself." \
                 "Name the database's host in the connection partner_center_db, or leave the one of the compose file."
             ;;
     esac

@@ -177,7 +177,7 @@ def test_a_dry_run_on_the_running_stack_leaves_no_trace(stack: Stack) -> None:
     told = stack.run("scripts/deploy_production.sh", "--dry-run").stdout
     assert f"pending {name}" in told
     assert "| create table partner_center_note" in told
-    assert "would run: compose up -d" in told
+    assert "would run: docker compose up -d" in told
     assert stack.traces() == before
 
 

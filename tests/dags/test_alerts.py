@@ -401,3 +401,19 @@ def test_a_real_task_sees_and_tells_all_that_it_needs(airflow: Any, over_tables:
         airflow.delete_connection("partner_center_alert_apprise")
     assert [each["title"] for each in http.posts] == ["[Partner Center] default: a person has to sign in"]
     assert http.url not in airflow.log(WATCH, run_id, "watch")
+
+
+def test_the_connections_of_the_guide_are_right(airflow_home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from partner_center import notifying
+
+    text = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
+    # As Apprise wants such addresses; nobody is called by them.
+    for mine, whole in {"slack://…": "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+                        "workflows://…": "workflows://example.com:443/flow/signature/"}.items():  # fmt: skip
+        text = text.replace(mine, whole)
+    for connection_id, given in re.findall(r"connections add (\S+) --conn-json '(.*?)'", text, flags=re.DOTALL):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{connection_id.upper()}", given)
+    channels = notifying.channels()
+    assert [channel.name for channel in channels] == ["email", "apprise:1", "apprise:2"]
+    for channel in channels:
+        channel.check()
