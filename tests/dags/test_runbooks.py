@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
-import shutil
+import sqlite3
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,7 +68,12 @@ def somebody(warehouse: Any) -> tuple[str, str]:
 @pytest.fixture
 def scene(synced: Any, simulator: Any, airflow_home: Path, tmp_path: Path) -> Scene:
     """An operator's shell, over a copy of Airflow's database in which somebody is signed in."""
-    shutil.copyfile(airflow_home / "airflow.db", tmp_path / "airflow.db")
+    # SQLite's own copy: what was written last may still stand in the log beside the file.
+    with (
+        contextlib.closing(sqlite3.connect(airflow_home / "airflow.db")) as shared,
+        contextlib.closing(sqlite3.connect(tmp_path / "airflow.db")) as own,
+    ):
+        shared.backup(own)
     connections = {
         "partner_center_db": json.loads(synced.connection),
         "partner_center_default": connection_to(simulator),
