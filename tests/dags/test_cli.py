@@ -67,17 +67,6 @@ def test_postgres_metadata_and_postgres_15(postgres15, make_warehouse, simulator
     assert disaster_counts(warehouse) == DISASTER
 
 
-def test_without_auto_migrate_a_schema_that_is_behind_fails_with_the_command_to_run(
-    sqlite_environment, simulator, warehouse, tmp_path
-):
-    assert run_sign_in_script(sqlite_environment, simulator, "approve", tmp_path).code == 0
-    switched = {"AIRFLOW_VAR_PARTNER_CENTER_ENABLED": "true", "AIRFLOW_VAR_PARTNER_CENTER_AUTO_MIGRATE": "false"}
-    done = run(sqlite_environment | switched, "airflow", "dags", "test", DAG, cwd=tmp_path)
-    assert done.code != 0
-    assert "make migrate (or: alembic upgrade head)" in done.out
-    assert warehouse.value("select to_regclass('partner_center_referrals')") is None
-
-
 @pytest.mark.parametrize(
     ("answer", "changed", "said"),
     [

@@ -568,3 +568,16 @@ def test_rows_that_are_lost_between_the_tasks_break_an_equation(run_sync: Runner
     row = warehouse.run(run.run_id)
     assert row["state"] == "failed"
     assert "rows 245 of 250" in row["reason"]
+
+
+# --- a schema that is behind -----------------------------------------------------------------------------------------
+
+
+def test_without_auto_migrate_a_schema_that_is_behind_fails_with_the_command_to_run(
+    run_sync: Runner, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_PARTNER_CENTER_AUTO_MIGRATE", "false")
+    run = run_sync()
+    assert run.state == "failed"
+    assert "make migrate (or: alembic upgrade head)" in run.log
+    assert warehouse.value("select to_regclass('partner_center_referrals')") is None
